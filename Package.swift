@@ -26,7 +26,13 @@ let package = Package(
         .systemLibrary(name: "CLibPQ", providers: [.apt(["libpq-dev"])]),
         .systemLibrary(name: "CHiredis", providers: [.apt(["libhiredis-dev"])]),
 
+        // The two servers. They know nothing of caches.
+        .target(name: "Postgres", dependencies: ["CLibPQ", logging], swiftSettings: settings),
+
         // A private Postgres and Redis, for the demo and the tests.
         .target(name: "LocalServices", dependencies: [logging, subprocess], swiftSettings: settings),
+
+        // Units: no server.
+        .testTarget(name: "PostgresTests", dependencies: ["Postgres", logging], swiftSettings: settings),
     ]
 )

@@ -1,0 +1,32 @@
+import Testing
+
+@testable import Postgres
+
+@Suite struct RedactionTests {
+    @Test(arguments: [
+        ("postgresql://app:s3cret@db/x", "postgresql://app:***@db/x"),
+        ("postgres://app:p@ss:w/rd@db", "postgres://app:***@db"),
+        ("postgresql://app:s3 cret@db", "postgresql://app:***@db"),
+        ("postgresql://app@db:5432/x", "postgresql://app@db:5432/x"),
+        ("postgresql://db:5432/x", "postgresql://db:5432/x"),
+        ("host=db password=s3cret user=app", "host=db password=*** user=app"),
+        ("host=db PassWord = 's3 \\' cret' user=app", "host=db PassWord=*** user=app"),
+        ("password=s3\\ cret user=app", "password=*** user=app"),
+        ("sslpassword=s3cret", "sslpassword=***"),
+        ("password='never closed", "password=***"),
+        ("postgresql:///x?user=app&password=s3cret&host=db", "postgresql:///x?user=app&password=***&host=db"),
+        ("a password is needed", "a password is needed"),
+        ("password=a&b user=app", "password=*** user=app"),
+        ("password=", "password=***"),
+        ("", ""),
+    ])
+    func `passwords are taken out of connection strings`(text: String, expected: String) {
+        #expect(Redaction.redacting(text) == expected)
+    }
+
+    @Test func `a configuration never shows its password`() {
+        let configuration = PostgresConfiguration(connectionString: "postgresql://app:s3cret@db/x")
+        #expect(!"\(configuration)".contains("s3cret"))
+        #expect(!configuration.redactedConnectionString.contains("s3cret"))
+    }
+}
