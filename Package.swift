@@ -12,6 +12,11 @@ let settings: [SwiftSetting] = [
 ]
 
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let nioConcurrencyHelpers: Target.Dependency = .product(name: "NIOConcurrencyHelpers", package: "swift-nio")
+let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
+let nioEmbedded: Target.Dependency = .product(name: "NIOEmbedded", package: "swift-nio")
+let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
+let nioSSL: Target.Dependency = .product(name: "NIOSSL", package: "swift-nio-ssl")
 let subprocess: Target.Dependency = .product(name: "Subprocess", package: "swift-subprocess")
 
 let package = Package(
@@ -19,6 +24,8 @@ let package = Package(
     platforms: [.macOS(.v15)],
     dependencies: [
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
         .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2"),
     ],
     targets: [
@@ -28,11 +35,21 @@ let package = Package(
 
         // The two servers. They know nothing of caches.
         .target(name: "Postgres", dependencies: ["CLibPQ", logging], swiftSettings: settings),
+        .target(
+            name: "Redis",
+            dependencies: ["CHiredis", logging, nioConcurrencyHelpers, nioCore, nioPosix, nioSSL],
+            swiftSettings: settings
+        ),
 
         // A private Postgres and Redis, for the demo and the tests.
         .target(name: "LocalServices", dependencies: [logging, subprocess], swiftSettings: settings),
 
         // Units: no server.
         .testTarget(name: "PostgresTests", dependencies: ["Postgres", logging], swiftSettings: settings),
+        .testTarget(
+            name: "RedisTests",
+            dependencies: ["Redis", logging, nioCore, nioEmbedded, nioPosix],
+            swiftSettings: settings
+        ),
     ]
 )

@@ -1,0 +1,175 @@
+internal import Glibc
+internal import NIOCore
+
+/// The end of one connection's channel pipeline: carries out what the `ConnectionStateMachine` decides.
+///
+/// `@unchecked Sendable` because it is used on its channel's event loop only.
+final class ConnectionHandler: ChannelInboundHandler, @unchecked Sendable {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    /// What the connection tells its owner.
+    enum Event {
+        /// The handshake is through.
+        case ready
+        /// A caller got its replies.
+        case served
+        /// The connection is gone. Said once.
+        case closed(RedisError)
+    }
+
+    private let configuration: RedisConfiguration
+    private var machine: ConnectionStateMachine<Request>
+    private var decoder = RESPDecoder()
+    private var context: ChannelHandlerContext?
+    private var notify: ((Event) -> Void)?
+    /// What the transport said before it closed.
+    private var cause: (any Error)?
+    private var wasReady = false
+    private var mustFlush = false
+
+    init(configuration: RedisConfiguration) {
+        self.configuration = configuration
+        machine = ConnectionStateMachine(handshake: Handshake(configuration))
+    }
+
+    // MARK: Called by the owner
+
+    /// Begins the handshake.
+    ///
+    /// Events go to the owner from here on.
+    func start(_ notify: @escaping (Event) -> Void) {
+        self.notify = notify
+        guard let context, context.channel.isActive else {
+            close(lost())
+            return
+        }
+        var encoder = RESPEncoder()
+        do {
+            for command in machine.start() {
+                try encoder.encode(command)
+            }
+        } catch {
+            close(error)
+            return
+        }
+        context.writeAndFlush(wrapOutboundOut(encoder.buffer), promise: nil)
+    }
+
+    /// Sends a request.
+    ///
+    /// Returns false if the connection does not accept it.
+    func send(_ request: Request) -> Bool {
+        guard let context, let place = machine.submit(request, replyCount: request.replyCount) else { return false }
+        request.sent(on: self, place: place)
+        context.write(wrapOutboundOut(request.bytes), promise: nil)
+        // One flush for all that is written in this turn of the event loop. The closure runs in the same turn, behind
+        // the requests that are queued already, so that nobody waits for it.
+        if !mustFlush {
+            mustFlush = true
+            context.eventLoop.assumeIsolated().execute { [self] in
+                mustFlush = false
+                self.context?.flush()
+            }
+        }
+        return true
+    }
+
+    /// The caller of a place went away.
+    func abandon(_ place: UInt64) {
+        machine.abandon(place)
+    }
+
+    /// Whether replies are still missing in a place.
+    func isWaiting(_ place: UInt64) -> Bool {
+        machine.isWaiting(place)
+    }
+
+    /// Ends the connection: every caller that is left fails with this.
+    func close(_ error: RedisError) {
+        let callers = machine.close()
+        let notify = self.notify
+        self.notify = nil
+        // Only now: closing may come back here, as the channel's last news, within this call.
+        context?.close(promise: nil)
+        // The owner first, so that a caller that tries again at once meets the new state.
+        notify?(.closed(error))
+        for caller in callers {
+            caller.complete(.failure(error))
+        }
+    }
+
+    // MARK: Called by the channel
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        close(lost())
+        self.context = nil
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        do {
+            try decoder.decode(unwrapInboundIn(data), received)
+        } catch {
+            let hint = wasReady ? "" : encryptionHint
+            close(RedisError(.protocolViolation, "cannot read what \(configuration) sends: \(error.message)\(hint)"))
+        }
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        // The first is the cause; what follows is its wake.
+        if cause == nil {
+            cause = error
+        }
+        close(lost())
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        close(lost())
+        context.fireChannelInactive()
+    }
+
+    private func received(_ reply: RedisReply) {
+        switch machine.received(reply) {
+        case .none:
+            break
+        case .becomeReady:
+            wasReady = true
+            notify?(.ready)
+        case .complete(let request, let replies):
+            notify?(.served)
+            request.complete(.success(replies))
+        case .fail(let error):
+            if error.code == .protocolViolation {
+                close(RedisError(.protocolViolation, "\(configuration) sent \(error.message)"))
+            } else {
+                close(error)
+            }
+        }
+    }
+
+    /// A server that wants TLS hangs up on plain text, or replies with something that is no reply.
+    private var encryptionHint: String {
+        if case .tcp = configuration.endpoint, configuration.tls == nil {
+            return "; is it a Redis server, and does it want TLS (rediss://)?"
+        }
+        return ""
+    }
+
+    private func lost() -> RedisError {
+        if wasReady {
+            let reason = cause.map(TransportCause.describe) ?? "the server closed it"
+            return RedisError(
+                .connectionLost,
+                "the connection to \(configuration) was lost: \(reason)",
+                underlying: cause
+            )
+        }
+        let reason = cause.map(TransportCause.describe) ?? "the server closed the connection"
+        let hint = cause == nil || (cause as? IOError)?.errnoCode == ECONNRESET ? encryptionHint : ""
+        return RedisError(.cannotConnect, "cannot connect to \(configuration): \(reason)\(hint)", underlying: cause)
+    }
+}

@@ -1,0 +1,119 @@
+public import Logging
+public import NIOCore
+internal import NIOPosix
+
+/// One Redis server behind one connection, shared by everybody who calls.
+///
+/// Calls are pipelined: each is written at once, and none waits for another's reply. The connection is opened by the
+/// first call and reopened by the first call after it was lost. Callers without a connection wait for the one attempt
+/// under way; after a failed attempt they fail at once, with its reason, until a pause of 250 ms to 5 s is over.
+///
+/// A call whose time limit passes closes the connection, because all replies behind the missing one are late as well.
+/// A call is never repeated by itself.
+public final class RedisNode: RedisClient {
+    private let configuration: RedisConfiguration
+    private let core: NodeCore
+    private let scripts = ScriptCache()
+
+    /// A client of one server.
+    ///
+    /// Nothing is sent before the first call.
+    ///
+    /// - Parameters:
+    ///   - configuration: The server, the login and the time limits.
+    ///   - eventLoopGroup: Where the connection runs; nil is the process's own. It must outlive the client.
+    ///   - logger: Told about lost connections and failed attempts, once each time it begins.
+    public convenience init(
+        _ configuration: RedisConfiguration,
+        eventLoopGroup: (any EventLoopGroup)? = nil,
+        logger: Logger
+    ) {
+        let group = eventLoopGroup ?? MultiThreadedEventLoopGroup.singleton
+        self.init(configuration, connector: Connector(configuration), eventLoop: group.next(), logger: logger)
+    }
+
+    init(_ configuration: RedisConfiguration, connector: Connector, eventLoop: any EventLoop, logger: Logger) {
+        self.configuration = configuration
+        core = NodeCore(configuration: configuration, connector: connector, eventLoop: eventLoop, logger: logger)
+    }
+
+    deinit {
+        // Whoever forgets to close leaves no socket behind either.
+        let core = self.core
+        core.eventLoop.execute {
+            _ = core.close()
+        }
+    }
+
+    /// Sends all batches in one pipeline and returns a reply for each command.
+    ///
+    /// A second round trip is made only for scripts that the server has forgotten.
+    public func send(
+        _ batches: [RedisBatch],
+        timeLimit: Duration? = nil
+    ) async throws(RedisError) -> [[RedisReply]] {
+        let limit = timeLimit ?? configuration.commandTimeLimit
+        let start = ContinuousClock.now
+        let pipeline = Pipeline(batches, hash: scripts.hash)
+        guard !pipeline.commands.isEmpty else {
+            return batches.map { _ in [] }
+        }
+        var outcome = try pipeline.outcome(
+            of: try await replies(to: pipeline.commands, timeLimit: limit),
+            batches: batches
+        )
+        scripts.learn(outcome.learned)
+        guard !outcome.unknown.isEmpty else { return outcome.replies }
+
+        let commands = Pipeline.resending(outcome.unknown, of: batches)
+        let rest = limit - start.duration(to: .now)
+        guard rest > .zero else {
+            throw RedisError(.timedOut, "no time left to resend the scripts that \(configuration) does not know")
+        }
+        for (address, reply) in zip(outcome.unknown, try await replies(to: commands, timeLimit: rest)) {
+            outcome.replies[address.batch][address.element] = reply
+        }
+        return outcome.replies
+    }
+
+    /// Fails the calls under way with `.closed`, and closes the connection.
+    ///
+    /// Returns when no socket is left.
+    ///
+    /// Later calls fail at once. Closing again does nothing.
+    public func close() async {
+        let core = self.core
+        do {
+            try await core.eventLoop.flatSubmit { core.close() }.get()
+        } catch {
+            // The event loop has been shut down, and its sockets with it.
+            return
+        }
+    }
+
+    private func replies(to commands: [RedisCommand], timeLimit: Duration) async throws(RedisError) -> [RedisReply] {
+        var encoder = RESPEncoder()
+        for command in commands {
+            try encoder.encode(command)
+        }
+        let request = Request(bytes: encoder.buffer, replyCount: commands.count, timeLimit: TimeAmount(timeLimit))
+        let core = self.core
+        let result: Result<[RedisReply], RedisError> = await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                core.eventLoop.execute {
+                    core.submit(request) { continuation.resume(returning: $0) }
+                }
+            }
+        } onCancel: {
+            core.eventLoop.execute {
+                core.cancel(request)
+            }
+        }
+        return try result.get()
+    }
+}
+
+extension RedisNode: CustomStringConvertible {
+    /// The server as a URL, without user and password.
+    public var description: String { configuration.description }
+}
