@@ -41,6 +41,9 @@ let package = Package(
             swiftSettings: settings
         ),
 
+        // The contract between worker and readers: pure functions and the scripts.
+        .target(name: "Keyspace", swiftSettings: settings),
+
         // A private Postgres and Redis, for the demo and the tests.
         .target(name: "LocalServices", dependencies: [logging, subprocess], swiftSettings: settings),
 
@@ -51,5 +54,6 @@ let package = Package(
             dependencies: ["Redis", logging, nioCore, nioEmbedded, nioPosix],
             swiftSettings: settings
         ),
+        .testTarget(name: "KeyspaceTests", dependencies: ["Keyspace"], swiftSettings: settings),
     ]
 )

@@ -1,0 +1,106 @@
+// The bytes of an entry, version 1. All integers are little-endian.
+//
+//     offset  length  content
+//          0       1  0x46, "F"
+//          1       1  version, 1
+//          2      16  namespace generation: counter, nonce
+//         18      16  entity generation: counter, nonce
+//         34      16  variant generation: counter, nonce; a counter of 0 stands for "none yet"
+//         50       8  time of the read, microseconds since 1970 by the Redis server's clock
+//         58       4  length of the payload, n
+//         62       n  payload
+//     62 + n       4  CRC-32 (ISO-HDLC, as in zlib) of all bytes before it
+//
+// The checksum is there because a payload that is damaged but still decodes would be a wrong answer, not a miss.
+
+/// An entry as Redis holds it: what it was valid for, and the value's bytes.
+public struct Entry: Equatable, Sendable {
+    /// What the entry was valid for when it was loaded.
+    public var stamp: EntryStamp
+    /// The value, in the layout of the cache's own codec.
+    public var payload: ArraySlice<UInt8>
+
+    /// An entry of a stamp and the encoded value.
+    public init(stamp: EntryStamp, payload: ArraySlice<UInt8>) {
+        self.stamp = stamp
+        self.payload = payload
+    }
+}
+
+/// Why bytes are no entry.
+///
+/// Each is a miss, and is counted.
+public enum EntryDamage: Error, Hashable, Sendable {
+    /// Shorter than its own lengths say, or with bytes left over.
+    case wrongLength
+    /// Not written by Freshet.
+    case notAnEntry
+    /// Written by a version of Freshet that this one does not know.
+    case unknownVersion(UInt8)
+    /// The checksum does not match.
+    case wrongChecksum
+    /// The checksum matches, and yet the content cannot be read.
+    case malformed
+}
+
+/// Turns entries into bytes and back.
+public enum EntryCodec {
+    /// The version that this code writes.
+    public static let version: UInt8 = 1
+    /// Bytes that an entry takes beyond its payload.
+    public static let overhead = headerLength + checksumLength
+
+    private static let magic = UInt8(ascii: "F")
+    private static let headerLength = 62
+    private static let checksumLength = 4
+
+    /// The bytes of an entry.
+    public static func encode(_ entry: Entry) -> [UInt8] {
+        var writer = ByteWriter(capacity: entry.payload.count + overhead)
+        writer.write(magic)
+        writer.write(version)
+        write(entry.stamp.namespace, to: &writer)
+        write(entry.stamp.entity, to: &writer)
+        write(entry.stamp.variant, to: &writer)
+        writer.write(UInt64(bitPattern: entry.stamp.readAt.microseconds))
+        writer.write(UInt32(entry.payload.count))
+        writer.write(bytes: entry.payload)
+        writer.write(CRC32.checksum(of: writer.bytes[...]))
+        return writer.bytes
+    }
+
+    /// The entry in some bytes, which may come from anywhere.
+    public static func decode(_ bytes: [UInt8]) throws(EntryDamage) -> Entry {
+        guard bytes.count >= 2 else { throw .wrongLength }
+        guard bytes[0] == magic else { throw .notAnEntry }
+        guard bytes[1] == version else { throw .unknownVersion(bytes[1]) }
+        guard bytes.count >= overhead else { throw .wrongLength }
+        var reader = ByteReader(bytes[2...])
+        guard let namespace = generation(from: &reader), let entity = generation(from: &reader) else {
+            throw .malformed
+        }
+        let variant = generation(from: &reader)
+        guard let readAt = reader.readUInt64(), let length = reader.readUInt32() else { throw .wrongLength }
+        guard bytes.count == overhead + Int(length), let payload = reader.readBytes(count: Int(length)),
+            let checksum = reader.readUInt32()
+        else { throw .wrongLength }
+        guard CRC32.checksum(of: bytes[..<(bytes.count - checksumLength)]) == checksum else { throw .wrongChecksum }
+        let stamp = EntryStamp(
+            namespace: namespace,
+            entity: entity,
+            variant: variant,
+            readAt: RedisTime(microseconds: Int64(bitPattern: readAt))
+        )
+        return Entry(stamp: stamp, payload: payload)
+    }
+
+    private static func write(_ generation: Generation?, to writer: inout ByteWriter) {
+        writer.write(generation?.counter ?? 0)
+        writer.write(generation?.nonce ?? 0)
+    }
+
+    private static func generation(from reader: inout ByteReader) -> Generation? {
+        guard let counter = reader.readUInt64(), let nonce = reader.readUInt64(), counter > 0 else { return nil }
+        return Generation(counter: counter, nonce: nonce)
+    }
+}

@@ -1,0 +1,55 @@
+/// A version of the namespace, of an entity or of a variant: a counter with a nonce, written `<counter>.<16 hex digits>`.
+///
+/// The counter rises by one at every bump and is what people see. The nonce is fresh for every bump and seed and makes
+/// the generation unique for ever: a counter alone, also one seeded from a clock, repeats after Redis is restored from
+/// an older snapshot, and would then revive entries of a lost future. Hence only equality is ever tested.
+public struct Generation: Hashable, Sendable {
+    /// How often the thing was bumped since it was first seeded.
+    ///
+    /// At least 1.
+    public let counter: UInt64
+    /// 64 random bits.
+    public let nonce: UInt64
+
+    /// A generation out of its two parts.
+    ///
+    /// `counter` is at least 1.
+    public init(counter: UInt64, nonce: UInt64) {
+        self.counter = counter
+        self.nonce = nonce
+    }
+
+    /// The first generation of something that has none yet, with a nonce from the system's random source.
+    public static func seed() -> Generation {
+        Generation(counter: 1, nonce: .random(in: .min ... .max))
+    }
+
+    /// Reads the canonical text, as Redis holds it; nil for anything else, which readers treat as absent.
+    public init?(_ text: some StringProtocol) {
+        let parts = text.split(separator: ".", omittingEmptySubsequences: false)
+        guard parts.count == 2, let counter = UInt64(parts[0]), counter > 0,
+            let nonce = UInt64(parts[1], radix: 16)
+        else { return nil }
+        self.init(counter: counter, nonce: nonce)
+        // What Redis compares is text, so another spelling of the same numbers is another generation.
+        guard description == text else { return nil }
+    }
+
+    /// Reads the canonical text out of a reply's bytes.
+    public init?(utf8 bytes: some Collection<UInt8>) {
+        self.init(String(decoding: bytes, as: UTF8.self))
+    }
+
+    /// The nonce as the scripts take it: 16 lower-case hexadecimal digits.
+    public static func nonceText(_ nonce: UInt64) -> String {
+        let digits = String(nonce, radix: 16)
+        return String(repeating: "0", count: nonceDigits - digits.count) + digits
+    }
+
+    private static let nonceDigits = 16
+}
+
+extension Generation: CustomStringConvertible {
+    /// The canonical text, `<counter>.<16 hex digits>`.
+    public var description: String { "\(counter).\(Self.nonceText(nonce))" }
+}

@@ -1,0 +1,178 @@
+// The four scripts through which anything is written. Each runs atomically and touches the keys of one bucket only.
+//
+// Rules they share:
+// * Nothing is made up in the script: nonces and times to live come from the caller, so that a script has the same
+//   effect wherever it is replicated to. The one exception is TIME, which `fill` reads to refuse a late load.
+// * Large numbers are formatted with %.0f: `..` and tostring turn microseconds into 1.78e+15.
+// * In a full Redis only the first write of a script is checked, and HDEL and UNLINK pass that check. `apply` therefore
+//   begins with an HDEL, so that invalidation works when nothing else does; the others are allowed to fail.
+// * One poisoned key (another type, garbage) is unlinked and counted; it never stops the rest.
+
+/// A script of the contract: its name in logs and metrics, and its Lua source.
+public struct KeyspaceScript: Hashable, Sendable {
+    /// A short name.
+    public let name: String
+    /// Lua 5.1, as Redis runs it.
+    public let source: String
+}
+
+extension KeyspaceScript {
+    /// Gives the namespace its first generation where it has none, and answers with the current one.
+    ///
+    /// KEYS: head. ARGV: generation.
+    public static let seedNamespace = KeyspaceScript(
+        name: "seed-namespace",
+        source: wellFormed + """
+            local answer = redis.pcall('HGET', KEYS[1], 'gen')
+            if type(answer) == 'table' then redis.call('UNLINK', KEYS[1]) end
+            if not wellFormed(answer) then redis.call('HSET', KEYS[1], 'gen', ARGV[1]) end
+            return redis.call('HGET', KEYS[1], 'gen')
+            """
+    )
+
+    /// Gives an entity its first generation where it has none, and answers with the current one.
+    ///
+    /// KEYS: entity. ARGV: generation, time to live in ms.
+    public static let seed = KeyspaceScript(
+        name: "seed",
+        source: wellFormed + """
+            local answer = redis.pcall('HGET', KEYS[1], 'g')
+            if wellFormed(answer) then return answer end
+            -- Poisoned: what hangs on a generation that nobody can read is valid for nobody. Only where there is something: an
+            -- UNLINK is allowed in a full Redis, and would let the writes behind it pass as well, for a key that takes room.
+            if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('UNLINK', KEYS[1]) end
+            redis.call('HSET', KEYS[1], 'g', ARGV[1])
+            redis.call('PEXPIRE', KEYS[1], ARGV[2])
+            return ARGV[1]
+            """
+    )
+
+    /// Stores an entry if nothing that guards it has moved since its load began, and answers what it did.
+    ///
+    /// KEYS: head, entity. ARGV: namespace generation, entity generation, variant generation ('' for none yet),
+    /// variant, entry, time of the stamp in µs, greatest age of the stamp in µs, time to live in ms, greatest number of
+    /// variants. The answers are the raw values of ``FillOutcome``.
+    public static let fill = KeyspaceScript(
+        name: "fill",
+        source: """
+            if redis.call('HGET', KEYS[1], 'gen') ~= ARGV[1] then return 'namespace' end
+            if redis.call('HGET', KEYS[2], 'g') ~= ARGV[2] then return 'entity' end
+            if (redis.call('HGET', KEYS[2], 'g:' .. ARGV[4]) or '') ~= ARGV[3] then return 'variant' end
+            local time = redis.call('TIME')
+            local age = time[1] * 1000000 + time[2] - tonumber(ARGV[6])
+            if age < 0 or age > tonumber(ARGV[7]) then return 'late' end
+            local field = 'e:' .. ARGV[4]
+            if redis.call('HLEN', KEYS[2]) > 2 * tonumber(ARGV[9]) - 1
+                and redis.call('HEXISTS', KEYS[2], field) == 0 then return 'crowded' end
+            redis.call('HSET', KEYS[2], field, ARGV[5])
+            redis.call('PEXPIRE', KEYS[2], ARGV[8])
+            return 'stored'
+            """
+    )
+
+    /// The worker's pass over one bucket: compares the head with what the worker believes, bumps, and vouches.
+    ///
+    /// KEYS: head, then the entities to bump. ARGV:
+    ///
+    ///  1. the mark that the head must have ('' for none);
+    ///  2. the Postgres identity that the head must have ('' for none);
+    ///  3. the mark to set;
+    ///  4. the Postgres identity to set;
+    ///  5. the time to vouch for in µs, '' to vouch for nothing;
+    ///  6. the lease in ms;
+    ///  7. the snapshot that has been applied, as `xmin:xmax:xip`, '' to leave it;
+    ///  8. '1' to bump the namespace;
+    ///  9. the nonce of this run;
+    /// 10. the time to live of an entity in ms;
+    /// 11. the greatest number of variants of an entity;
+    /// 12. and further, one for each entity: `*` to bump the entity, else the variants to bump, separated by commas.
+    ///
+    /// Answers `{'applied', gen, entities, variants, absent, damaged}`, or `{'fenced', mark, pg}` where the head is not as
+    /// expected and nothing was changed. One nonce serves a whole run, because no key is bumped twice in it.
+    public static let apply = KeyspaceScript(
+        name: "apply",
+        source: """
+            local head = KEYS[1]
+            local opening = redis.pcall('HDEL', head, '-')
+            if type(opening) == 'table' and opening.err then
+                if not string.find(opening.err, 'WRONGTYPE', 1, true) then return opening end
+                redis.call('UNLINK', head)
+            end
+
+            -- What is no printable ASCII no worker has written: it counts as none, or nobody could ever expect it.
+            local function signature(field)
+                local text = redis.call('HGET', head, field)
+                return text and not string.find(text, '[^ -~]') and text or ''
+            end
+            local mark, postgres = signature('mark'), signature('pg')
+            if mark ~= ARGV[1] or postgres ~= ARGV[2] then return {'fenced', mark, postgres} end
+
+            local function raised(current)
+                local counter = current and tonumber(string.match(current, '^(%d+)%.%x+$'))
+                -- From 2^53 on a double no longer counts by one.
+                if not counter or counter >= 9007199254740992 then counter = 0 end
+                return string.format('%.0f.%s', counter + 1, ARGV[9])
+            end
+
+            local limit = 2 * tonumber(ARGV[11])
+            local entities, variants, absent, damaged = 0, 0, 0, 0
+            for index = 2, #KEYS do
+                local key, spec = KEYS[index], ARGV[index + 10]
+                local current = redis.pcall('HGET', key, 'g')
+                if type(current) == 'table' then
+                    redis.call('UNLINK', key)
+                    damaged = damaged + 1
+                elseif not current then
+                    absent = absent + 1
+                elseif spec == '*' or redis.call('HLEN', key) > limit then
+                    redis.call('UNLINK', key)
+                    redis.call('HSET', key, 'g', raised(current))
+                    redis.call('PEXPIRE', key, ARGV[10])
+                    entities = entities + 1
+                else
+                    for variant in string.gmatch(spec, '[^,]+') do
+                        redis.call('HDEL', key, 'e:' .. variant)
+                        redis.call('HSET', key, 'g:' .. variant, raised(redis.call('HGET', key, 'g:' .. variant)))
+                        variants = variants + 1
+                    end
+                end
+            end
+
+            local generation = redis.call('HGET', head, 'gen')
+            if ARGV[8] == '1' or not generation then
+                generation = raised(generation)
+                redis.call('HSET', head, 'gen', generation)
+            end
+            redis.call('HSET', head, 'mark', ARGV[3], 'pg', ARGV[4], 'lease', ARGV[6])
+            if ARGV[5] ~= '' then redis.call('HSET', head, 'vouched', ARGV[5]) end
+            if ARGV[7] ~= '' then redis.call('HSET', head, 'snapshot', ARGV[7]) end
+            return {'applied', generation, entities, variants, absent, damaged}
+            """
+    )
+
+    private static let wellFormed = """
+        local function wellFormed(generation)
+            return type(generation) == 'string' and #generation <= 33
+                and string.match(generation, '^[1-9]%d*%.' .. string.rep('[0-9a-f]', 16) .. '$')
+        end
+
+        """
+}
+
+/// What became of a fill.
+///
+/// Only `stored` stores; the others are counted and never retried.
+public enum FillOutcome: String, Hashable, Sendable, CaseIterable {
+    /// The entry was stored.
+    case stored
+    /// The namespace was bumped, or lost, since the load began.
+    case namespace
+    /// The entity was bumped, evicted or expired since the load began.
+    case entity
+    /// The variant was bumped since the load began.
+    case variant
+    /// The load took longer than an unvouched entry may be old, or the server's clock was stepped.
+    case late
+    /// The entity has as many variants as it may have.
+    case crowded
+}
