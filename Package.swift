@@ -44,6 +44,15 @@ let package = Package(
         // The contract between worker and readers: pure functions and the scripts.
         .target(name: "Keyspace", swiftSettings: settings),
 
+        // Migrations: the files of sql/, embedded.
+        .target(
+            name: "Migrations",
+            dependencies: ["Postgres", logging],
+            exclude: ["sql/apply.sql", "sql/install.sql", "sql/schema.sql"],
+            resources: [.embedInCode("sql")],
+            swiftSettings: settings
+        ),
+
         // A private Postgres and Redis, for the demo and the tests.
         .target(name: "LocalServices", dependencies: [logging, subprocess], swiftSettings: settings),
 
@@ -55,5 +64,6 @@ let package = Package(
             swiftSettings: settings
         ),
         .testTarget(name: "KeyspaceTests", dependencies: ["Keyspace"], swiftSettings: settings),
+        .testTarget(name: "MigrationsTests", dependencies: ["Migrations"], swiftSettings: settings),
     ]
 )

@@ -1,0 +1,224 @@
+-- The journal, its settings, and the functions that write it.
+--
+-- A journal row is written in the transaction that made the change: it commits with it, rolls back with it, and
+-- survives whatever the change survives. The worker deletes the rows that it has applied. A row states facts (what
+-- changed, which keys, which environments before and after), never conclusions: two concurrent transactions, one
+-- linking a detector to a workflow, one moving that workflow to another environment, cannot see each other, so
+-- neither could conclude rightly.
+--
+-- Guarantee: a statement that changed an attached table either has its journal row or fails.
+-- Locks: everything here is new; nothing waits.
+
+SET LOCAL ROLE freshet_owner;
+
+CREATE TABLE freshet.change (
+    -- For people to refer to. Not commit order, and not unique by constraint (see below).
+    id                  bigint GENERATED ALWAYS AS IDENTITY,
+    -- The top-level transaction: the worker finds new rows by it, whatever rows others have left behind.
+    xid                 xid8 NOT NULL DEFAULT pg_catalog.pg_current_xact_id(),
+    changed_at          timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    -- detector, workflow or link: the table. entry: one detector in one environment. namespace: everything.
+    subject             text NOT NULL,
+    -- insert, update, delete; invalidate; and, for everything: truncate, drift, ddl, escalation, attach, detach.
+    operation           text NOT NULL,
+    -- How many keys or pairs are recorded; of an escalation, how many rows the statement touched; else 0.
+    row_count           bigint NOT NULL,
+    detector_ids        bigint[],
+    workflow_ids        bigint[],
+    -- Parallel to workflow_ids (subject entry: to detector_ids). An element NULL is the global environment; the whole
+    -- array is NULL where there was no before (insert) or is no after (delete).
+    old_environment_ids bigint[],
+    new_environment_ids bigint[],
+    -- Who, for people who watch.
+    application_name    text DEFAULT pg_catalog.current_setting('application_name'),
+    user_name           text DEFAULT SESSION_USER
+) WITH (
+    -- Filled and emptied all day: vacuum by count, not by share of the table. Never truncate its tail, which would
+    -- take an ACCESS EXCLUSIVE lock that writers run into.
+    autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000,
+    autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 10000,
+    autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 10000,
+    autovacuum_vacuum_cost_delay = 0, vacuum_truncate = false,
+    toast.autovacuum_vacuum_scale_factor = 0, toast.autovacuum_vacuum_threshold = 2000,
+    toast.autovacuum_vacuum_cost_delay = 0, toast.vacuum_truncate = false
+);
+COMMENT ON TABLE freshet.change IS 'The journal: committed changes that the worker has not applied yet.';
+
+-- A plain index and no unique key: a publication FOR ALL TABLES may carry these rows to a subscriber that has a
+-- journal of its own, and must not stop there on a conflict. REPLICA IDENTITY FULL, because without a key such a
+-- publication would make the worker's DELETE an error.
+CREATE INDEX change_xid ON freshet.change (xid);
+ALTER TABLE freshet.change REPLICA IDENTITY FULL;
+GRANT SELECT, DELETE ON freshet.change TO freshet_worker;
+
+CREATE TABLE freshet.setting (
+    name  text PRIMARY KEY,
+    value text NOT NULL,
+    -- The trigger functions read these in every transaction of the application: nothing unreadable may get in.
+    CONSTRAINT setting_known CHECK (
+        CASE name
+            WHEN 'notify' THEN value IN ('auto', 'on', 'off')
+            WHEN 'escalation_rows' THEN value ~ '^[1-9][0-9]{0,8}$'
+            ELSE false
+        END
+    )
+);
+COMMENT ON TABLE freshet.setting IS
+    'notify: auto (off where max_prepared_transactions > 0), on, off. '
+    'escalation_rows: a statement that changes more rows than this invalidates everything.';
+INSERT INTO freshet.setting (name, value) VALUES ('notify', 'auto'), ('escalation_rows', '10000');
+GRANT SELECT ON freshet.setting TO freshet_worker;
+
+-- A random token that the worker writes. UNLOGGED: crash recovery and promotion empty it, a clean restart does not.
+-- So its absence tells that commits which readers had seen may be gone (synchronous_commit = off), which nothing
+-- else does.
+CREATE UNLOGGED TABLE freshet.incarnation (
+    token     text NOT NULL,
+    singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton)
+);
+COMMENT ON TABLE freshet.incarnation IS 'At most one row: a token that does not survive a crash or a promotion.';
+GRANT SELECT, INSERT, UPDATE, DELETE ON freshet.incarnation TO freshet_worker;
+
+-- What the worker last did, written in the transaction that did it. The same mark is kept in Redis, beside the data:
+-- where the two differ, one of the servers has lost something.
+CREATE TABLE freshet.fence (
+    singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
+    mark      text,
+    triggers  text
+);
+COMMENT ON TABLE freshet.fence IS
+    'One row. mark: the worker''s last mark; triggers: fingerprint of the triggers it last acknowledged.';
+INSERT INTO freshet.fence DEFAULT VALUES;
+GRANT SELECT, UPDATE ON freshet.fence TO freshet_worker;
+
+-- Whether a change wakes the worker with NOTIFY; the worker asks too, to know how often to poll. In order: the
+-- session's freshet.notify (on, off or auto; anything else, and the '' that RESET leaves, counts as not set), then
+-- the setting. auto: NOTIFY is an error in a prepared transaction, so off where those are possible.
+CREATE FUNCTION freshet.notify_enabled() RETURNS boolean
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = freshet, pg_temp AS $function$
+DECLARE
+    wish text := pg_catalog.lower(pg_catalog.current_setting('freshet.notify', true));
+BEGIN
+    IF wish IS NULL OR wish NOT IN ('on', 'off', 'auto') THEN
+        SELECT s.value INTO wish FROM freshet.setting AS s WHERE s.name = 'notify';
+    END IF;
+    RETURN CASE wish
+        WHEN 'on' THEN true
+        WHEN 'off' THEN false
+        ELSE pg_catalog.current_setting('max_prepared_transactions')::integer = 0
+    END;
+END
+$function$;
+COMMENT ON FUNCTION freshet.notify_enabled() IS 'Whether a change sends NOTIFY freshet_change.';
+
+-- Writes one journal row and wakes the worker. Internal: called by the trigger functions and by the functions below.
+--
+-- The payload is constant: duplicates fold within a transaction, and a forged NOTIFY can cause no more than a
+-- needless look at the journal. A full notification queue would fail the writer's commit, so it is left alone while
+-- over half full; the worker's poll finds the row.
+--
+-- No table but the journal is written and none but freshet.setting is read, so a SERIALIZABLE writer meets no
+-- conflict here except with somebody who changes a setting.
+CREATE FUNCTION freshet.journal(
+    subject text,
+    operation text,
+    row_count bigint DEFAULT 0,
+    detector_ids bigint[] DEFAULT NULL,
+    workflow_ids bigint[] DEFAULT NULL,
+    old_environment_ids bigint[] DEFAULT NULL,
+    new_environment_ids bigint[] DEFAULT NULL
+) RETURNS bigint
+LANGUAGE plpgsql SET search_path = freshet, pg_temp AS $function$
+DECLARE
+    change_id bigint;
+BEGIN
+    INSERT INTO freshet.change AS c (
+        subject, operation, row_count, detector_ids, workflow_ids, old_environment_ids, new_environment_ids
+    ) VALUES (
+        journal.subject, journal.operation, journal.row_count, journal.detector_ids, journal.workflow_ids,
+        journal.old_environment_ids, journal.new_environment_ids
+    )
+    RETURNING c.id INTO change_id;
+
+    IF freshet.notify_enabled() AND pg_catalog.pg_notification_queue_usage() <= 0.5 THEN
+        PERFORM pg_catalog.pg_notify('freshet_change', '');
+    END IF;
+    RETURN change_id;
+END
+$function$;
+COMMENT ON FUNCTION freshet.journal(text, text, bigint, bigint[], bigint[], bigint[], bigint[]) IS
+    'Writes one journal row and wakes the worker. Internal.';
+
+-- For migrations and people. They return the id of the journal row; it takes effect when the transaction commits.
+CREATE FUNCTION freshet.invalidate_all() RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = freshet, pg_temp AS $function$
+BEGIN
+    RETURN freshet.journal('namespace', 'invalidate');
+END
+$function$;
+COMMENT ON FUNCTION freshet.invalidate_all() IS 'Invalidates everything, when the transaction commits.';
+
+CREATE FUNCTION freshet.invalidate_detector(detector_id bigint) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = freshet, pg_temp AS $function$
+BEGIN
+    IF detector_id IS NULL THEN
+        RAISE EXCEPTION 'the detector to invalidate is NULL'
+            USING ERRCODE = 'null_value_not_allowed',
+                  HINT = 'Name a detector, or call freshet.invalidate_all() to invalidate everything.';
+    END IF;
+    RETURN freshet.journal('detector', 'invalidate', 1, detector_ids => ARRAY[detector_id]);
+END
+$function$;
+COMMENT ON FUNCTION freshet.invalidate_detector(bigint) IS
+    'Invalidates a detector in every environment, when the transaction commits.';
+
+CREATE FUNCTION freshet.invalidate_detector(detector_id bigint, environment_id bigint) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = freshet, pg_temp AS $function$
+BEGIN
+    IF detector_id IS NULL THEN
+        RAISE EXCEPTION 'the detector to invalidate is NULL'
+            USING ERRCODE = 'null_value_not_allowed',
+                  HINT = 'Name a detector, or call freshet.invalidate_all() to invalidate everything.';
+    END IF;
+    RETURN freshet.journal(
+        'entry', 'invalidate', 1,
+        detector_ids => ARRAY[detector_id], new_environment_ids => ARRAY[environment_id]
+    );
+END
+$function$;
+COMMENT ON FUNCTION freshet.invalidate_detector(bigint, bigint) IS
+    'Invalidates a detector in one environment (NULL: the global one), when the transaction commits.';
+
+-- Which Postgres this is: '<system identifier>/<timeline>/<incarnation token>', the token '-' where there is none,
+-- and 'replica' on a server in recovery, where neither the UNLOGGED table nor the current WAL position can be read.
+-- The timeline is that of the WAL file being written: pg_control_checkpoint() lags behind a promotion. STABLE: a
+-- query that loads data and calls this gets the token of its own snapshot.
+CREATE FUNCTION freshet.identity() RETURNS text
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = freshet, pg_temp AS $function$
+DECLARE
+    timeline_hex text;
+BEGIN
+    IF pg_catalog.pg_is_in_recovery() THEN
+        RETURN 'replica';
+    END IF;
+    timeline_hex := pg_catalog.left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 8);
+    RETURN pg_catalog.format(
+        '%s/%s/%s',
+        (SELECT c.system_identifier FROM pg_catalog.pg_control_system() AS c),
+        ('x' || timeline_hex)::bit(32)::bigint,
+        COALESCE((SELECT i.token FROM freshet.incarnation AS i), '-')
+    );
+END
+$function$;
+COMMENT ON FUNCTION freshet.identity() IS
+    'system identifier/timeline/incarnation token, or ''replica'' on a server in recovery.';
+
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA freshet FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION
+    freshet.identity(),
+    freshet.notify_enabled(),
+    freshet.invalidate_all(),
+    freshet.invalidate_detector(bigint),
+    freshet.invalidate_detector(bigint, bigint)
+TO freshet_worker;
+GRANT EXECUTE ON FUNCTION freshet.identity() TO freshet_reader;
