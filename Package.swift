@@ -12,11 +12,13 @@ let settings: [SwiftSetting] = [
 ]
 
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let metrics: Target.Dependency = .product(name: "Metrics", package: "swift-metrics")
 let nioConcurrencyHelpers: Target.Dependency = .product(name: "NIOConcurrencyHelpers", package: "swift-nio")
 let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 let nioEmbedded: Target.Dependency = .product(name: "NIOEmbedded", package: "swift-nio")
 let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
 let nioSSL: Target.Dependency = .product(name: "NIOSSL", package: "swift-nio-ssl")
+let serviceLifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let subprocess: Target.Dependency = .product(name: "Subprocess", package: "swift-subprocess")
 
 let package = Package(
@@ -24,8 +26,10 @@ let package = Package(
     platforms: [.macOS(.v15)],
     dependencies: [
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
         .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
         .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2"),
     ],
     targets: [
@@ -43,6 +47,13 @@ let package = Package(
 
         // The contract between worker and readers: pure functions and the scripts.
         .target(name: "Keyspace", swiftSettings: settings),
+
+        // The worker.
+        .target(
+            name: "InvalidationWorker",
+            dependencies: ["Keyspace", "Postgres", "Redis", logging, metrics, serviceLifecycle],
+            swiftSettings: settings
+        ),
 
         // Migrations: the files of sql/, embedded.
         .target(
@@ -64,6 +75,11 @@ let package = Package(
             swiftSettings: settings
         ),
         .testTarget(name: "KeyspaceTests", dependencies: ["Keyspace"], swiftSettings: settings),
+        .testTarget(
+            name: "InvalidationWorkerTests",
+            dependencies: ["InvalidationWorker", "Keyspace"],
+            swiftSettings: settings
+        ),
         .testTarget(name: "MigrationsTests", dependencies: ["Migrations"], swiftSettings: settings),
     ]
 )

@@ -1,0 +1,114 @@
+import Keyspace
+import Redis
+
+/// The worker's side of Redis: observing the heads, and applying a pass.
+struct HeadStore: Sendable {
+    let redis: any RedisClient
+    let namespace: CacheNamespace
+    let limits: KeyspaceLimits
+
+    /// Why a pass did not apply.
+    enum Failure: Error {
+        /// A head was no longer as observed.
+        case fenced
+        /// A server said no, for example because it is a replica.
+        case refused(RedisServerError)
+    }
+
+    private static let apply = RedisScript(
+        name: KeyspaceScript.apply.name,
+        source: KeyspaceScript.apply.source
+    )
+
+    /// The heads of all buckets, and the time of the server that each is on, in one round trip.
+    ///
+    /// Not in a transaction: a full Redis queues nothing for one. The time comes first, which is all that a promise needs,
+    /// and the script compares the head again before it changes anything.
+    func observe() async throws -> [ObservedHead] {
+        let replies = try await redis.send(
+            namespace.buckets.map { bucket in
+                let key = namespace.headKey(bucket: bucket)
+                return RedisBatch(
+                    key: key,
+                    commands: [RedisCommand("TIME"), RedisCommand("HMGET", .string(key), "mark", "pg")]
+                )
+            }
+        )
+        return try replies.map { replies in
+            guard replies.count == 2, let microseconds = replies[0].serverTimeInMicroseconds else {
+                if case .error(let error)? = replies.first { throw Failure.refused(error) }
+                throw WorkerError.unexpectedReply("\(replies)")
+            }
+            let time = RedisTime(microseconds: microseconds)
+            switch replies[1] {
+            case .array(let fields) where fields.count == 2:
+                let fence = BucketPass.Fence(mark: Self.signature(fields[0]), postgres: Self.signature(fields[1]))
+                return ObservedHead(fence: fence, time: time)
+            case .error(let error) where error.code == "WRONGTYPE":
+                // Something else lies where the head should be. The script removes it, and finds no mark.
+                return ObservedHead(fence: BucketPass.Fence(mark: "", postgres: ""), time: time)
+            case .error(let error):
+                throw Failure.refused(error)
+            default:
+                throw WorkerError.unexpectedReply("\(replies[1])")
+            }
+        }
+    }
+
+    /// A mark or an identity; empty, as the script has it, for what no worker can have written.
+    private static func signature(_ reply: RedisReply) -> String {
+        guard let bytes = reply.bytes, bytes.allSatisfy({ (0x20...0x7E).contains($0) }) else { return "" }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
+    /// Runs the scripts of a plan, in order: as one pipeline where they are few, else in several.
+    ///
+    /// - Throws: ``Failure``, or `RedisError` where it is not known what was applied. A part may have been applied then; the
+    ///   next pass sees that by the mark.
+    func apply(_ plan: PassPlan) async throws -> PassOutcome {
+        var outcome = PassOutcome()
+        for start in stride(from: 0, to: plan.passes.count, by: Self.scriptsPerPipeline) {
+            let end = min(start + Self.scriptsPerPipeline, plan.passes.count)
+            for reply in try await redis.send(plan.passes[start..<end].map(batch)).joined() {
+                try outcome.add(reply)
+            }
+        }
+        return outcome
+    }
+
+    /// How many scripts wait for each other in one pipeline.
+    ///
+    /// A script of 100 entities takes about 1 ms, so that even a large batch stays far below the time limit of a call.
+    private static let scriptsPerPipeline = 64
+
+    private func batch(bucket: Int, pass: BucketPass) -> RedisBatch {
+        let nonce = UInt64.random(in: .min ... .max)
+        var batch = RedisBatch(key: namespace.headKey(bucket: bucket))
+        batch.append(
+            Self.apply,
+            keys: pass.keys(bucket: bucket, in: namespace),
+            arguments: pass.arguments(nonce: nonce, limits: limits).map { RedisArgument($0) }
+        )
+        return batch
+    }
+}
+
+extension PassOutcome {
+    /// Adds what one run of the script answered.
+    fileprivate mutating func add(_ reply: RedisReply) throws {
+        switch reply {
+        case .array(let fields) where fields.first?.string == "applied" && fields.count == 6:
+            if generation == nil { generation = fields[1].string }
+            bumpedEntities += fields[2].int64 ?? 0
+            bumpedVariants += fields[3].int64 ?? 0
+            absentEntities += fields[4].int64 ?? 0
+            damagedKeys += fields[5].int64 ?? 0
+        case .array(let fields) where fields.first?.string == "fenced":
+            throw HeadStore.Failure.fenced
+        case .error(let error):
+            throw HeadStore.Failure.refused(error)
+        default:
+            throw WorkerError.unexpectedReply("\(reply)")
+        }
+    }
+}

@@ -1,0 +1,105 @@
+public import Keyspace
+public import Logging
+public import Postgres
+public import Redis
+public import ServiceLifecycle
+
+/// The worker: turns committed changes of Postgres into bumps of Redis, and vouches for what it has applied.
+///
+/// Any number may run against one database; one leads, and the others stand by. It survives the absence and the return of
+/// either server. A graceful shutdown finishes the pass under way; cancellation leaves at once, which loses nothing either,
+/// because what was not committed stays in the journal.
+public struct InvalidationWorker: Service {
+    /// How a worker works.
+    ///
+    /// The defaults are meant for production.
+    public struct Configuration: Sendable {
+        /// The cache whose generations are bumped.
+        public var namespace = CacheNamespace.workflows
+        /// The figures that readers of the namespace rely on.
+        public var limits = KeyspaceLimits()
+        /// How often the journal is looked at, and the lease renewed, without a notification.
+        public var pollInterval: Duration = .seconds(1)
+        /// How often the journal is looked at where notifications are switched off.
+        public var pollIntervalWithoutNotifications: Duration = .milliseconds(100)
+        /// How often a standby tries to lead.
+        public var leadershipInterval: Duration = .milliseconds(500)
+        /// How often the journal is read in full, for rows that were restored or replicated with the transaction ids of another
+        /// server.
+        public var sweepInterval: Duration = .seconds(60)
+        /// A backlog of more rows than these is applied as one bump of the namespace.
+        public var collapseThreshold: Int64 = 100_000
+
+        /// The defaults.
+        public init() {}
+    }
+
+    private let postgres: PostgresConfiguration
+    private let redis: any RedisClient
+    private let configuration: Configuration
+    private let logger: Logger
+    private let onEvent: @Sendable (WorkerEvent) async -> Void
+    package var beforeStep: @Sendable (PumpStep) async -> Void = { _ in }
+
+    /// A worker of one database and one Redis.
+    ///
+    /// - Parameters:
+    ///   - postgres: Where the journal is. Must lead to Postgres itself, not to a pooler, as a role that is granted
+    ///     `freshet_worker`.
+    ///   - redis: Where the generations are. The worker does not close it.
+    ///   - onEvent: Is told what happens; the worker waits for it to return.
+    public init(
+        postgres: PostgresConfiguration,
+        redis: any RedisClient,
+        configuration: Configuration = Configuration(),
+        logger: Logger,
+        onEvent: @escaping @Sendable (WorkerEvent) async -> Void = { _ in }
+    ) {
+        self.postgres = postgres
+        self.redis = redis
+        self.configuration = configuration
+        self.logger = logger
+        self.onEvent = onEvent
+    }
+
+    /// Works until a graceful shutdown or cancellation.
+    ///
+    /// Failures of a server are logged and tried again.
+    public func run() async {
+        var machine = PumpStateMachine.Configuration()
+        machine.namespace = configuration.namespace
+        machine.limits = configuration.limits
+        machine.pollInterval = configuration.pollInterval
+        machine.pollIntervalWithoutNotifications = configuration.pollIntervalWithoutNotifications
+        machine.leadershipInterval = configuration.leadershipInterval
+        machine.sweepInterval = configuration.sweepInterval
+        var pump = Pump(
+            postgres: postgres,
+            store: HeadStore(redis: redis, namespace: configuration.namespace, limits: configuration.limits),
+            machine: PumpStateMachine(configuration: machine),
+            collapseThreshold: configuration.collapseThreshold,
+            logger: logger,
+            onEvent: onEvent,
+            beforeStep: beforeStep
+        )
+        await pump.run()
+    }
+
+    /// Opens one session as the worker would, to tell at once whether it is set up to work.
+    ///
+    /// - Throws: `PostgresError`, or ``WorkerError`` where the session, the schema or a privilege is missing.
+    public func checkSetup() async throws {
+        let journal = try await Journal.open(
+            postgres,
+            collapseThreshold: configuration.collapseThreshold,
+            logger: logger
+        )
+        do {
+            try await journal.checkSetup()
+        } catch {
+            await journal.close()
+            throw error
+        }
+        await journal.close()
+    }
+}

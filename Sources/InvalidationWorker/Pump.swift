@@ -1,0 +1,308 @@
+// Carries out the actions of the ``PumpStateMachine``. What is decided is decided there; here is what can fail, and how a
+// failure is told: as one event for the machine, and once for the people, until it is over.
+
+import Keyspace
+import Logging
+import Postgres
+import Redis
+import ServiceLifecycle
+
+/// A point in the work of a worker at which a test can hold it.
+package enum PumpStep: Sendable, Hashable {
+    case connecting, standingBy, takingOver, observing, claiming, applying, committing, waiting, backingOff, leaving
+}
+
+struct Pump {
+    let postgres: PostgresConfiguration
+    let store: HeadStore
+    let collapseThreshold: Int64
+    let logger: Logger
+    let onEvent: @Sendable (WorkerEvent) async -> Void
+    let beforeStep: @Sendable (PumpStep) async -> Void
+
+    private var machine: PumpStateMachine
+    private var journal: Journal?
+    private var pass = Pass()
+    private let telemetry = WorkerTelemetry()
+    private var reported = Reported()
+
+    /// What is known of the pass under way.
+    private struct Pass {
+        var began = ContinuousClock.now
+        var claim: Claim?
+        var plan: PassPlan?
+        var outcome: PassOutcome?
+    }
+
+    /// What was told last, so that it is told once.
+    private struct Reported {
+        var errors: [WorkerEvent.Server: String] = [:]
+        var distrust: String?
+        var isStandingBy = false
+    }
+
+    init(
+        postgres: PostgresConfiguration,
+        store: HeadStore,
+        machine: PumpStateMachine,
+        collapseThreshold: Int64,
+        logger: Logger,
+        onEvent: @escaping @Sendable (WorkerEvent) async -> Void,
+        beforeStep: @escaping @Sendable (PumpStep) async -> Void
+    ) {
+        self.postgres = postgres
+        self.store = store
+        self.machine = machine
+        self.collapseThreshold = collapseThreshold
+        self.logger = logger
+        self.onEvent = onEvent
+        self.beforeStep = beforeStep
+    }
+
+    /// Works until a graceful shutdown, which finishes the pass under way, or until the task is cancelled, which does not.
+    mutating func run() async {
+        var action = machine.start()
+        while action != .stop && !Task.isCancelled {
+            await beforeStep(action.step)
+            let event = await perform(action)
+            if Task.isShuttingDownGracefully { machine.shutDown() }
+            action = machine.next(after: event, at: .now)
+            telemetry.leads(machine.isLeading)
+        }
+        await closeSession()
+    }
+
+    private mutating func perform(_ action: PumpStateMachine.Action) async -> PumpStateMachine.Event {
+        do {
+            return try await attempt(action)
+        } catch let error as HeadStore.Failure {
+            switch error {
+            case .fenced:
+                telemetry.passWasFenced()
+                logger.notice("A head has changed since it was observed: the pass begins anew")
+                return .fenced
+            case .refused(let reply):
+                return await redisFailed("\(reply)")
+            }
+        } catch let error as RedisError {
+            return await redisFailed("\(error)")
+        } catch let error as FactsUnreadable {
+            return .factsUnreadable(error.problem)
+        } catch let error as WorkerError where action.isAboutRedis {
+            return await redisFailed("\(error)")
+        } catch {
+            if Task.isCancelled || Task.isShuttingDownGracefully { return .disconnected }
+            await tell(error, of: .postgres)
+            telemetry.postgresFailed()
+            return .disconnected
+        }
+    }
+
+    private mutating func attempt(_ action: PumpStateMachine.Action) async throws -> PumpStateMachine.Event {
+        switch action {
+        case .connect(let delay):
+            await closeSession()
+            return try await connect(after: delay)
+        case .findPrimary(let delay, let identity, let ahead):
+            await closeSession()
+            await tellDistrust(
+                "this Postgres is on timeline \(identity.timeline), and one on timeline \(ahead.timeline) was promoted: "
+                    + "give the address of that, or list all hosts"
+            )
+            return try await connect(after: delay)
+        case .tryToLead:
+            if try await session.tryToLead() {
+                reported.isStandingBy = false
+                return .lockAcquired
+            }
+            reported.errors[.postgres] = nil
+            if !reported.isStandingBy {
+                reported.isStandingBy = true
+                logger.info("Standing by: another session leads")
+                await onEvent(.standingBy)
+            }
+            return .lockBusy
+        case .takeOver:
+            let identity = try await session.takeOver()
+            logger.info("Leading", metadata: ["postgres": "\(identity)"])
+            await onEvent(.leading)
+            return .tookOver(identity)
+        case .standBy(let interval), .waitForChange(let interval):
+            try await wait { try await $0.waitForChange(until: .now + interval) }
+            return .woke
+        case .backOff(let delay):
+            try await wait { try await $0.pause(until: .now + delay) }
+            return .woke
+        case .observeHeads:
+            pass = Pass()
+            return .observed(try await store.observe())
+        case .claim(let request):
+            let claim = try await session.claim(request)
+            pass.claim = claim
+            return .claimed(claim)
+        case .apply(let plan):
+            pass.plan = plan
+            let outcome = try await store.apply(plan)
+            pass.outcome = outcome
+            return .applied(outcome)
+        case .commit(let acknowledgement):
+            try await session.commit(acknowledgement)
+            await committed()
+            return .committed
+        case .rollBack:
+            try await session.rollBack()
+            return .rolledBack
+        case .leave:
+            await closeSession()
+            return .left
+        case .stop:
+            return .left
+        }
+    }
+
+    private var session: Journal {
+        get throws {
+            guard let journal else { throw WorkerError.schemaMissing }
+            return journal
+        }
+    }
+
+    private mutating func connect(after delay: Duration) async throws -> PumpStateMachine.Event {
+        await sleep(for: delay)
+        let postgres = postgres
+        let collapseThreshold = collapseThreshold
+        let logger = logger
+        let journal = try await cancelWhenGracefulShutdown {
+            try await Journal.open(postgres, collapseThreshold: collapseThreshold, logger: logger)
+        }
+        self.journal = journal
+        return .connected(notifies: try await journal.notifies())
+    }
+
+    private mutating func closeSession() async {
+        guard let journal else { return }
+        self.journal = nil
+        await journal.close()
+    }
+
+    /// Waits with the session, so that losing it is noticed.
+    ///
+    /// A shutdown ends the wait; it is seen by whoever asks next.
+    private func wait(_ body: @escaping @Sendable (Journal) async throws -> Void) async throws {
+        let session = try session
+        do {
+            try await cancelWhenGracefulShutdown { try await body(session) }
+        } catch  where Task.isShuttingDownGracefully && !Task.isCancelled {
+            logger.debug("Shutting down")
+        }
+    }
+
+    private func sleep(for delay: Duration) async {
+        guard delay > .zero else { return }
+        do {
+            try await cancelWhenGracefulShutdown { try await Task.sleep(for: delay) }
+        } catch {
+            logger.debug("Shutting down")
+        }
+    }
+
+    private mutating func committed() async {
+        guard let claim = pass.claim, let plan = pass.plan, let outcome = pass.outcome else { return }
+        let duration = pass.began.duration(to: .now)
+        reported.errors = [:]
+        telemetry.passCommitted(claim, plan, outcome, after: duration)
+        if !plan.resetBuckets.isEmpty {
+            logger.notice(
+                "Redis does not hold what this worker left there: the namespace was bumped",
+                metadata: ["generation": "\(outcome.generation ?? "none")"]
+            )
+        }
+        if outcome.damagedKeys > 0 {
+            logger.warning("Removed keys that hold something else", metadata: ["keys": "\(outcome.damagedKeys)"])
+        }
+        if claim.rowCount > 0 || !plan.scopes.isEmpty || !plan.resetBuckets.isEmpty {
+            let report = PassReport(claim: claim, plan: plan, outcome: outcome, duration: duration)
+            logger.debug(
+                "Applied",
+                metadata: ["changes": "\(claim.rowCount)", "scopes": "\(plan.scopes.count)"]
+            )
+            await onEvent(.applied(report))
+        }
+        await tellDistrust(plan.distrust)
+        if plan.distrust == nil { await onEvent(.vouched) }
+    }
+
+    private mutating func tellDistrust(_ reason: String?) async {
+        guard reason != reported.distrust else { return }
+        reported.distrust = reason
+        guard let reason else {
+            logger.notice("Vouching again")
+            return
+        }
+        logger.error("Vouching for nothing: readers see degraded", metadata: ["reason": "\(reason)"])
+        await onEvent(.distrusting(reason: reason))
+    }
+
+    private mutating func redisFailed(_ error: String) async -> PumpStateMachine.Event {
+        await tell(error, of: .redis)
+        telemetry.redisFailed()
+        return .redisFailed
+    }
+
+    private mutating func tell(_ error: some Sendable, of server: WorkerEvent.Server) async {
+        let text = "\(error)"
+        guard reported.errors[server] != text else { return }
+        reported.errors[server] = text
+        logger.error("\(server.rawValue) fails; trying again", metadata: ["error": "\(text)"])
+        await onEvent(.failing(server: server, error: text))
+    }
+}
+
+extension PumpStateMachine.Action {
+    /// Whether a failure while it is carried out is one of Redis.
+    fileprivate var isAboutRedis: Bool {
+        switch self {
+        case .observeHeads, .apply: true
+        default: false
+        }
+    }
+
+    fileprivate var step: PumpStep {
+        switch self {
+        case .connect, .findPrimary: .connecting
+        case .tryToLead, .standBy: .standingBy
+        case .takeOver: .takingOver
+        case .observeHeads: .observing
+        case .claim: .claiming
+        case .apply: .applying
+        case .commit: .committing
+        case .waitForChange: .waiting
+        case .rollBack, .backOff: .backingOff
+        case .leave, .stop: .leaving
+        }
+    }
+}
+
+extension PassReport {
+    init(claim: Claim, plan: PassPlan, outcome: PassOutcome, duration: Duration) {
+        switch claim.backlog {
+        case .collapsed: changes = []
+        case .changes(let claimed):
+            changes = claimed.map { change in
+                ChangeSummary(
+                    subject: change.subject?.rawValue ?? "unknown",
+                    operation: change.operation,
+                    rowCount: change.rowCount,
+                    applicationName: change.applicationName
+                )
+            }
+        }
+        rowCount = claim.rowCount
+        scopes = plan.scopes
+        resetBuckets = plan.resetBuckets
+        bumpCount =
+            outcome.bumpedEntities + outcome.bumpedVariants
+            + Int64(plan.passes.count { $0.pass.bumpsNamespace })
+        self.duration = duration
+    }
+}

@@ -1,0 +1,268 @@
+// What the worker does next, as a pure function of what has happened. The ``Pump`` carries the actions out; every action is
+// answered by exactly one event.
+//
+//     disconnected ──connect──▶ standing by ──lock──▶ taking over ──LISTEN, identity──▶ idle
+//          ▲                      ▲   │ busy: wait                                       │ wake or poll
+//          │                      └───┘                                                  ▼
+//          │                                          observe heads ──▶ claim ──▶ apply ──▶ commit ──▶ idle
+//          └── any failure of Postgres, from anywhere    │                │          │
+//                                                        └── Redis fails ─┴──────────┴──▶ roll back, back off, idle
+//
+// Invariants:
+// * LISTEN comes before the first claim of a session, so nothing falls between a claim and the notification of the next
+//   change.
+// * The heads are observed, and with them the time, before the claim. A promise made later in the pass is about a moment
+//   before its snapshot. If the process is paused anywhere in between, the promise is old when it is made.
+// * The floor is only set by a committed pass that deleted every row it saw, and is forgotten with the session, with a
+//   batch that was rolled back, and once in every sweep interval.
+// * A worker whose Postgres was left behind by a promotion promises nothing: it closes its session and tries to find the
+//   new primary.
+// * A shutdown takes effect between passes, never inside one.
+//
+// Rejected: waiting for a notification inside the pass (a silent connection would hold up the lease), and keeping the lock
+// over a new connection (the lock is the session's; that is its point).
+
+import Keyspace
+
+struct PumpStateMachine: Sendable {
+    struct Configuration: Sendable {
+        var namespace = CacheNamespace.workflows
+        var limits = KeyspaceLimits()
+        /// How often the journal is looked at, and the lease renewed, without a notification.
+        var pollInterval: Duration = .seconds(1)
+        /// The same where notifications are switched off.
+        var pollIntervalWithoutNotifications: Duration = .milliseconds(100)
+        /// How often a standby tries to lead.
+        var leadershipInterval: Duration = .milliseconds(500)
+        /// How often the journal is read without a floor.
+        var sweepInterval: Duration = .seconds(60)
+        /// How long to wait before looking for another primary.
+        var leftBehindInterval: Duration = .seconds(5)
+    }
+
+    enum Action: Equatable, Sendable {
+        /// Close whatever session there is, wait, open a new one.
+        case connect(after: Duration)
+        /// The same, because readers rely on a timeline that this Postgres was left behind by.
+        case findPrimary(after: Duration, PostgresIdentity, ahead: PostgresIdentity)
+        case tryToLead
+        /// Stand by: wait, but notice at once if the session is lost.
+        case standBy(Duration)
+        /// LISTEN, and make sure that the incarnation has a token.
+        case takeOver
+        case observeHeads
+        case claim(ClaimRequest)
+        case apply(PassPlan)
+        case commit(PassPlan.Acknowledgement?)
+        case rollBack
+        /// Wait for a notification, at the most so long.
+        case waitForChange(Duration)
+        /// Wait so long, whatever is notified: Redis has failed.
+        case backOff(Duration)
+        /// Give the leadership back and close the session.
+        case leave
+        case stop
+    }
+
+    enum Event: Equatable, Sendable {
+        case connected(notifies: Bool)
+        /// The session with Postgres is lost, or could not be opened.
+        case disconnected
+        case lockAcquired
+        case lockBusy
+        case tookOver(PostgresIdentity)
+        case observed([ObservedHead])
+        case claimed(Claim)
+        /// The claim failed because the attached tables cannot be read; its transaction is over.
+        case factsUnreadable(String)
+        case applied(PassOutcome)
+        /// A head was no longer as observed: nothing, or only a part, was applied.
+        case fenced
+        case redisFailed
+        case committed
+        case rolledBack
+        case woke
+        case left
+    }
+
+    struct ClaimRequest: Equatable, Sendable {
+        var floor: SnapshotFloor?
+        var nextMark: String
+        /// Nil to look the facts up with the claim; else why that is not possible now.
+        var factsProblem: String?
+    }
+
+    /// What a session is doing.
+    ///
+    /// Only what must survive from one action to the next.
+    private enum State: Sendable {
+        case disconnected
+        case standingBy
+        case idle
+        case observing
+        case claiming([ObservedHead], nextMark: String)
+        case applying(PassPlan, Claim)
+        case committing(Claim)
+        case rollingBack
+        case stopped
+    }
+
+    private let configuration: Configuration
+    private var state = State.disconnected
+    private var randomness: any RandomNumberGenerator & Sendable
+    private var postgresBackoff = Backoff()
+    private var redisBackoff = Backoff()
+    private var notifies = true
+    private var identity: PostgresIdentity?
+    private var floor: SnapshotFloor?
+    private var lastSweep: ContinuousClock.Instant?
+    private var isLeaving = false
+
+    init(
+        configuration: Configuration,
+        randomness: any RandomNumberGenerator & Sendable = SystemRandomNumberGenerator()
+    ) {
+        self.configuration = configuration
+        self.randomness = randomness
+    }
+
+    /// Whether this worker holds the leadership and has taken over.
+    var isLeading: Bool { identity != nil }
+
+    /// The first action.
+    func start() -> Action { .connect(after: .zero) }
+
+    /// Leave at the end of what is going on now.
+    mutating func shutDown() {
+        isLeaving = true
+    }
+
+    /// The next action, after the last one ended with `event` at `now`.
+    mutating func next(after event: Event, at now: ContinuousClock.Instant) -> Action {
+        switch (event, state) {
+        case (.left, _):
+            forgetSession()
+            state = .stopped
+            return .stop
+        case (.disconnected, _):
+            forgetSession()
+            if isLeaving { return .leave }
+            return .connect(after: nextDelay(of: \.postgresBackoff))
+
+        case (.connected(let notifies), _):
+            self.notifies = notifies
+            state = .standingBy
+            return isLeaving ? .leave : .tryToLead
+        case (.lockBusy, _):
+            postgresBackoff.reset()
+            return isLeaving ? .leave : .standBy(configuration.leadershipInterval)
+        case (.woke, .standingBy):
+            return isLeaving ? .leave : .tryToLead
+        case (.lockAcquired, _):
+            return .takeOver
+        case (.tookOver(let identity), _):
+            self.identity = identity
+            return beginPass()
+
+        case (.woke, .idle):
+            return beginPass()
+        case (.observed(let heads), .observing):
+            return claim(after: heads, factsProblem: nil, at: now)
+        case (.factsUnreadable(let problem), .claiming(let heads, _)):
+            return claim(after: heads, factsProblem: problem, at: now)
+        case (.claimed(let claim), .claiming(let heads, let nextMark)):
+            postgresBackoff.reset()
+            guard let identity else { return restart() }
+            let plan = PassPlan(
+                claim: claim,
+                heads: heads,
+                identity: identity,
+                nextMark: nextMark,
+                namespace: configuration.namespace,
+                limits: configuration.limits
+            )
+            state = .applying(plan, claim)
+            return .apply(plan)
+        case (.applied, .applying(let plan, let claim)):
+            // Not before: a Redis that can be read need not be one that can be written.
+            redisBackoff.reset()
+            state = .committing(claim)
+            return .commit(plan.acknowledgement)
+        case (.committed, .committing(let claim)):
+            if claim.deletedCount == claim.rowCount { floor = SnapshotFloor(snapshot: claim.snapshot) }
+            return idle(for: notifies ? configuration.pollInterval : configuration.pollIntervalWithoutNotifications)
+
+        case (.fenced, .applying):
+            state = .rollingBack
+            return .rollBack
+        case (.redisFailed, .observing):
+            return backOff()
+        case (.redisFailed, .applying):
+            state = .rollingBack
+            return .rollBack
+        case (.rolledBack, .rollingBack):
+            floor = nil
+            return backOff()
+
+        default:
+            // The pump answers each action with one of its own events, so this is a defect of the pump. A new session is
+            // right after any confusion: the journal keeps what was not committed.
+            return restart()
+        }
+    }
+
+    private mutating func beginPass() -> Action {
+        if isLeaving { return .leave }
+        state = .observing
+        return .observeHeads
+    }
+
+    private mutating func claim(
+        after heads: [ObservedHead],
+        factsProblem: String?,
+        at now: ContinuousClock.Instant
+    ) -> Action {
+        let observed = heads.compactMap { PostgresIdentity($0.fence.postgres) }
+        if let identity, let ahead = observed.first(where: identity.isBehind) {
+            forgetSession()
+            return isLeaving ? .leave : .findPrimary(after: configuration.leftBehindInterval, identity, ahead: ahead)
+        }
+        if lastSweep.map({ now - $0 >= configuration.sweepInterval }) ?? true {
+            lastSweep = now
+            floor = nil
+        }
+        let nextMark = Generation.nonceText(randomness.next())
+        state = .claiming(heads, nextMark: nextMark)
+        return .claim(ClaimRequest(floor: floor, nextMark: nextMark, factsProblem: factsProblem))
+    }
+
+    private mutating func idle(for interval: Duration) -> Action {
+        if isLeaving { return .leave }
+        state = .idle
+        return .waitForChange(interval)
+    }
+
+    private mutating func backOff() -> Action {
+        if isLeaving { return .leave }
+        state = .idle
+        return .backOff(nextDelay(of: \.redisBackoff))
+    }
+
+    private mutating func restart() -> Action {
+        forgetSession()
+        return .connect(after: nextDelay(of: \.postgresBackoff))
+    }
+
+    private mutating func forgetSession() {
+        state = .disconnected
+        identity = nil
+        floor = nil
+        lastSweep = nil
+    }
+
+    private mutating func nextDelay(of backoff: WritableKeyPath<Self, Backoff>) -> Duration {
+        var generator = randomness
+        defer { randomness = generator }
+        return self[keyPath: backoff].next(using: &generator)
+    }
+}

@@ -1,0 +1,49 @@
+public import Keyspace
+
+/// What a worker tells about its work, in the order in which it happens.
+public enum WorkerEvent: Sendable {
+    /// Another session leads; this one stands by.
+    case standingBy
+    /// This worker leads, and listens.
+    case leading
+    /// Changes were claimed, applied to Redis and committed.
+    case applied(PassReport)
+    /// The journal was empty and the lease was renewed.
+    case vouched
+    /// What is visible was applied, but nothing is promised of the rest, for this reason.
+    case distrusting(reason: String)
+    /// A server does not do what it is asked. The worker tries again, and tells this once until it succeeds.
+    case failing(server: Server, error: String)
+    /// The servers of a worker.
+    public enum Server: String, Sendable {
+        case postgres, redis
+    }
+}
+
+/// What one pass that was not empty did.
+public struct PassReport: Sendable {
+    /// One change of the journal, in a reader's words.
+    public struct ChangeSummary: Sendable, Hashable {
+        /// `detector`, `workflow`, `link`, `entry` or `namespace`.
+        public var subject: String
+        /// `insert`, `update`, `delete`, `truncate`, `invalidate`, `drift`, `ddl`, `escalation`, `attach` or `detach`.
+        public var operation: String
+        /// How many rows the statement touched.
+        public var rowCount: Int64
+        /// The writer's `application_name`.
+        public var applicationName: String?
+    }
+
+    /// The changes; empty where the backlog was collapsed into one change of the namespace.
+    public var changes: [ChangeSummary]
+    /// How many rows of the journal were claimed.
+    public var rowCount: Int64
+    /// What they invalidate, whether or not anybody had cached it.
+    public var scopes: ScopeSet
+    /// Buckets that were reset because their dataset was not the one that Postgres knows.
+    public var resetBuckets: [Int]
+    /// How many generations were raised: those of things that nobody had cached need not be.
+    public var bumpCount: Int64
+    /// From the observation of the heads to the COMMIT.
+    public var duration: Duration
+}
