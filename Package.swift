@@ -24,6 +24,12 @@ let subprocess: Target.Dependency = .product(name: "Subprocess", package: "swift
 let package = Package(
     name: "freshet",
     platforms: [.macOS(.v15)],
+    products: [
+        // What a reader needs, and no Postgres driver.
+        .library(name: "Freshet", targets: ["Freshet", "Keyspace", "Redis"]),
+        // The loader over libpq, for who brings no driver.
+        .library(name: "FreshetPostgres", targets: ["FreshetPostgres", "Postgres"]),
+    ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
@@ -47,6 +53,14 @@ let package = Package(
 
         // The contract between worker and readers: pure functions and the scripts.
         .target(name: "Keyspace", swiftSettings: settings),
+
+        // The readers: the library an application adds, and its loader over libpq for those who want it.
+        .target(
+            name: "Freshet",
+            dependencies: ["Keyspace", "Redis", logging, metrics, nioConcurrencyHelpers],
+            swiftSettings: settings
+        ),
+        .target(name: "FreshetPostgres", dependencies: ["Freshet", "Postgres", logging], swiftSettings: settings),
 
         // The worker.
         .target(
@@ -75,6 +89,11 @@ let package = Package(
             swiftSettings: settings
         ),
         .testTarget(name: "KeyspaceTests", dependencies: ["Keyspace"], swiftSettings: settings),
+        .testTarget(
+            name: "FreshetTests",
+            dependencies: ["Freshet", "Keyspace", nioConcurrencyHelpers],
+            swiftSettings: settings
+        ),
         .testTarget(
             name: "InvalidationWorkerTests",
             dependencies: ["InvalidationWorker", "Keyspace"],
