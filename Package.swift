@@ -11,6 +11,8 @@ let settings: [SwiftSetting] = [
     .treatAllWarnings(as: .error),
 ]
 
+let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
+let configuration: Target.Dependency = .product(name: "Configuration", package: "swift-configuration")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let metrics: Target.Dependency = .product(name: "Metrics", package: "swift-metrics")
 let nioConcurrencyHelpers: Target.Dependency = .product(name: "NIOConcurrencyHelpers", package: "swift-nio")
@@ -29,8 +31,11 @@ let package = Package(
         .library(name: "Freshet", targets: ["Freshet", "Keyspace", "Redis"]),
         // The loader over libpq, for who brings no driver.
         .library(name: "FreshetPostgres", targets: ["FreshetPostgres", "Postgres"]),
+        .executable(name: "freshet", targets: ["FreshetCommand"]),
     ],
     dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
@@ -80,6 +85,15 @@ let package = Package(
 
         // A private Postgres and Redis, for the demo and the tests.
         .target(name: "LocalServices", dependencies: [logging, subprocess], swiftSettings: settings),
+
+        .executableTarget(
+            name: "FreshetCommand",
+            dependencies: [
+                "Freshet", "FreshetPostgres", "InvalidationWorker", "Keyspace", "LocalServices", "Migrations",
+                "Postgres", "Redis", argumentParser, configuration, logging, serviceLifecycle,
+            ],
+            swiftSettings: settings
+        ),
 
         // Units: no server.
         .testTarget(name: "PostgresTests", dependencies: ["Postgres", logging], swiftSettings: settings),

@@ -1,0 +1,15 @@
+import Configuration
+
+extension SettingsSource {
+    /// The environment: `FRESHET_POSTGRES`, `FRESHET_LOG_LEVEL`, and so on.
+    ///
+    /// A variable that is set to nothing counts as not set: that is what templates of containers leave behind.
+    static func environment() -> SettingsSource {
+        SettingsSource(
+            values: EnvironmentVariablesProvider().prefixKeys(with: "freshet").snapshot(),
+            name: { "FRESHET_\($0.rawValue.uppercased().replacing("-", with: "_"))" },
+            mistake: .configuration,
+            ignoresEmpty: true
+        )
+    }
+}
