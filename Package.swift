@@ -15,6 +15,7 @@ let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package
 let configuration: Target.Dependency = .product(name: "Configuration", package: "swift-configuration")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let metrics: Target.Dependency = .product(name: "Metrics", package: "swift-metrics")
+let metricsTestKit: Target.Dependency = .product(name: "MetricsTestKit", package: "swift-metrics")
 let nioConcurrencyHelpers: Target.Dependency = .product(name: "NIOConcurrencyHelpers", package: "swift-nio")
 let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 let nioEmbedded: Target.Dependency = .product(name: "NIOEmbedded", package: "swift-nio")
@@ -114,5 +115,15 @@ let package = Package(
             swiftSettings: settings
         ),
         .testTarget(name: "MigrationsTests", dependencies: ["Migrations"], swiftSettings: settings),
+
+        // Everything on real servers, which the tests start themselves.
+        .testTarget(
+            name: "IntegrationTests",
+            dependencies: [
+                "Freshet", "FreshetPostgres", "InvalidationWorker", "Keyspace", "LocalServices", "Migrations",
+                "Postgres", "Redis", logging, metrics, metricsTestKit, nioCore, nioPosix, serviceLifecycle, subprocess,
+            ],
+            swiftSettings: settings
+        ),
     ]
 )
