@@ -38,12 +38,17 @@ public final class ReadThroughCache<Key: Hashable & Sendable, Value: Sendable>: 
         var stamp: EntryStamp
         /// The Postgres of the head, which the loaded value must come from to be stored.
         var postgres: String?
+        /// While nobody vouches, which stretch of time the read belongs to; nil while healthy.
+        ///
+        /// Equal generations prove nothing then, so a load is shared only by reads that are no further apart than an entry
+        /// may be old.
+        var stretch: Int64?
 
-        // The time of the read is no part of it: whoever read the same generations may share.
+        // The time of the read is no other part of it: whoever read the same generations may share.
         static func == (left: FlightKey, right: FlightKey) -> Bool {
             left.key == right.key && left.stamp.namespace == right.stamp.namespace
                 && left.stamp.entity == right.stamp.entity && left.stamp.variant == right.stamp.variant
-                && left.postgres == right.postgres
+                && left.postgres == right.postgres && left.stretch == right.stretch
         }
 
         func hash(into hasher: inout Hasher) {
@@ -120,6 +125,7 @@ public final class ReadThroughCache<Key: Hashable & Sendable, Value: Sendable>: 
         var bucket: Int
         var readAt: RedisTime?
         var postgres: String?
+        var trust: Trust
     }
 
     private struct Reading {
@@ -223,7 +229,8 @@ public final class ReadThroughCache<Key: Hashable & Sendable, Value: Sendable>: 
             generations: Generations(namespace: bucket.head.generation, entity: nil, variant: nil),
             bucket: number,
             readAt: bucket.time,
-            postgres: bucket.head.postgres
+            postgres: bucket.head.postgres,
+            trust: bucket.trust
         )
         defer { reading.misses[key] = reading.hits[key] == nil ? miss : nil }
         guard case .array(let fields) = reply, fields.count > 2 * position + 2 else {
@@ -298,7 +305,8 @@ public final class ReadThroughCache<Key: Hashable & Sendable, Value: Sendable>: 
         var unstamped: [Key] = []
         for (key, miss) in misses {
             if let readAt = miss.readAt, let stamp = miss.generations.stamp(readAt: readAt) {
-                flightKeys.append(FlightKey(key: key, stamp: stamp, postgres: miss.postgres))
+                let stretch = miss.trust == .healthy ? nil : self.stretch(of: readAt)
+                flightKeys.append(FlightKey(key: key, stamp: stamp, postgres: miss.postgres, stretch: stretch))
             } else {
                 unstamped.append(key)
             }
@@ -316,6 +324,10 @@ public final class ReadThroughCache<Key: Hashable & Sendable, Value: Sendable>: 
             values.merge(try await callLoader(unstamped).values) { first, _ in first }
         }
         return values
+    }
+
+    private func stretch(of time: RedisTime) -> Int64 {
+        time.microseconds / max(1, limits.degradedAge.wholeMicroseconds)
     }
 
     private func loadAndFill(_ flightKeys: [FlightKey]) async throws -> [FlightKey: Value] {

@@ -6,8 +6,9 @@ extension Journal {
     ///
     /// `row_security = off` turns a policy that would hide rows into an error. `enable_seqscan = off` because the journal is
     /// nearly always empty, so that the planner would rather read all its dead rows than its index. `jit = off` because what
-    /// cannot do without a sequential scan then looks so expensive that it would be compiled, for seconds, at every claim. No time limit of the server's is wanted: the session has its own, and one
-    /// that cut a large backlog short would cut it short for ever.
+    /// cannot do without a sequential scan then looks so expensive that it would be compiled, for seconds, at every claim.
+    /// No time limit of the server's is wanted: the session has its own, and one that cut a large backlog short would cut it
+    /// short for ever.
     static let sessionSettings = """
         SET row_security = off;
         SET enable_seqscan = off;

@@ -144,4 +144,29 @@ struct SingleFlightTests {
         #expect(values == [1: "fresh"])
         #expect(load.cancelled == 1)
     }
+
+    @Test func `callers who come and go at once cancel nobody else's load`() async throws {
+        let flights = SingleFlight<Int, String>()
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for round in 0..<4_000 {
+                let caller = Task {
+                    try await flights.values(of: [round / 40], joined: { _ in }) { keys in
+                        await Task.yield()
+                        try Task.checkCancellation()
+                        return Dictionary(uniqueKeysWithValues: keys.map { ($0, "value") })
+                    }
+                }
+                if round.isMultiple(of: 2) {
+                    caller.cancel()
+                    group.addTask { _ = await caller.result }
+                } else {
+                    group.addTask {
+                        let values = try await caller.value
+                        #expect(values == [round / 40: "value"])
+                    }
+                }
+            }
+            try await group.waitForAll()
+        }
+    }
 }

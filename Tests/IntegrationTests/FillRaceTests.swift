@@ -165,6 +165,20 @@ import Testing
         }
     }
 
+    @Test(arguments: [Duration.zero, .milliseconds(300)])
+    func `a load from longer ago than an unvouched entry may be old is not shared`(degradedAge: Duration) async throws {
+        try await Scenario.run(limits: KeyspaceLimits(degradedAge: degradedAge)) { scenario in
+            try await scenario.insert(detectors: [1], workflows: [(10, nil), (11, 5)])
+            // No worker: the generations stay as they are, whatever changes.
+            _ = try await scenario.read(1)
+            try await hold(scenario) {
+                try await scenario.execute(Self.change)
+                try await scenario.redisTimePasses(degradedAge)
+                #expect(try await scenario.read(1, .environment(5)).ids == [10])
+            }
+        }
+    }
+
     @Test func `an entry that a held load stored unvouched is as old as its query, not as its fill`() async throws {
         try await Scenario.run(limits: KeyspaceLimits(degradedAge: .seconds(3))) { scenario in
             try await scenario.insert(detectors: [1], workflows: [(10, nil), (11, 5)])

@@ -74,6 +74,17 @@ import Testing
         }
     }
 
+    @Test func `where the schema was taken away, a lookup answers from Postgres and stores nothing`() async throws {
+        try await scenario { scenario, worker in
+            try await scenario.warm([1], [.environment(5)])
+            try await worker.stop()
+            try await scenario.execute("DROP SCHEMA freshet CASCADE")
+            let found = try await scenario.read(2, .environment(5))
+            #expect(found.ids == [10, 11])
+            #expect(try await scenario.entry(2, .environment(5)) == nil)
+        }
+    }
+
     @Test func `without a worker a lookup serves entries that are young, and loads those that are not`() async throws {
         try await Scenario.run(limits: KeyspaceLimits(degradedAge: .milliseconds(1_500))) { scenario in
             try await scenario.insert(detectors: [1], workflows: [(10, nil)])

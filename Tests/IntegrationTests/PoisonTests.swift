@@ -65,6 +65,21 @@ import Testing
         }
     }
 
+    @Test func `a flood of notifications is one look at the journal, not one for each`() async throws {
+        try await scenario { scenario, worker, _, _ in
+            worker.gate.hold(.claiming)
+            try await worker.gate.stopped(at: .claiming)
+            try await scenario.execute("SELECT pg_notify('freshet_change', n::text) FROM generate_series(1, 5000) AS n")
+            try await scenario.execute(Self.change)
+            let claims = worker.gate.steps.count(of: .claiming)
+            worker.gate.open(.claiming)
+            try await worker.catchUp()
+            #expect(try await scenario.read(1, .environment(5)).ids == [10])
+            // The two that were waited for, one for whatever of the flood arrived late, and one for the poll.
+            #expect(worker.gate.steps.count(of: .claiming) - claims <= 4)
+        }
+    }
+
     // MARK: Entries
 
     enum Damage: CaseIterable, Sendable {

@@ -360,6 +360,21 @@ extension PostgresConnection {
         _ = try await (busy, sending)
     }
 
+    @Test func `of notifications that nobody asks for only the newest are kept, until discarded`() async throws {
+        let server = try await shared.value
+        let listener = try await connect(server)
+        _ = try await listener.query("LISTEN unasked")
+        let limit = PostgresConnection.notificationLimit
+        _ = try await listener.query(
+            "SELECT pg_notify('unasked', number::text) FROM generate_series(1, \(limit + 500)) AS number"
+        )
+        #expect(try await listener.nextNotification(until: .now + .seconds(60))?.payload == "501")
+        await listener.discardNotifications()
+        #expect(try await listener.nextNotification(until: .now) == nil)
+        _ = try await listener.query("NOTIFY unasked")
+        #expect(try await listener.nextNotification(until: .now + .seconds(60))?.payload == "")
+    }
+
     @Test func `waiting for a notification ends at the deadline and at a cancellation`() async throws {
         let connection = try await connect(try await shared.value)
         #expect(try await connection.nextNotification(until: .now + .milliseconds(5)) == nil)

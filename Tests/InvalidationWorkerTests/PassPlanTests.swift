@@ -163,6 +163,16 @@ struct PassPlanTests {
         #expect(plan.passes.reduce(0) { $0 + $1.pass.entities.count } == 40 - inReset)
     }
 
+    @Test func `more entities than one pass bumps are one bump of the namespace`() throws {
+        var limits = KeyspaceLimits()
+        limits.entitiesPerPass = 20
+        let exact = try plan(claim(changes: [detectors(1...20)]), [head()], limits: limits)
+        #expect(exact.passes.map(\.pass.bumpsNamespace) == [false])
+        let beyond = try plan(claim(changes: [detectors(1...21)]), [head()], limits: limits)
+        #expect(beyond.passes.map(\.pass.bumpsNamespace) == [true])
+        #expect(beyond.passes.allSatisfy { $0.pass.entities.isEmpty })
+    }
+
     @Test func `a collapsed backlog is one bump of the namespace`() throws {
         var claim = claim()
         claim.rowCount = 200_000
