@@ -2,8 +2,8 @@
 --
 --     psql -X -1 -v ON_ERROR_STOP=1 -f sql/uninstall.sql
 --
--- One transaction: all or nothing. Nothing to do is not an error. Stop the workers first; readers go on, and load
--- from Postgres once the worker's last promise has run out.
+-- One transaction: all or nothing. Nothing to do is not an error. Stop the workers first. Readers go on: for the lease and
+-- the degraded limit they may still answer what they have cached, from then on they load from Postgres.
 --
 -- Locks: ACCESS EXCLUSIVE on the attached tables, as freshet.detach() takes them: in short tries, never queueing.
 
