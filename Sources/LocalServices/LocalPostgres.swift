@@ -373,15 +373,26 @@ public final class LocalPostgres: Sendable {
     /// - Throws: ``LocalServiceError`` with psql's first error line.
     @discardableResult
     public func psql(_ sql: String, database: String = "postgres", user: String = "postgres") async throws -> String {
-        try await Tool.run(
-            "psql",
-            [
-                "--no-psqlrc", "--quiet", "--no-align", "--tuples-only", "--set=ON_ERROR_STOP=1",
-                "--dbname", connectionString(database: database, user: user), "--file=-",
-            ],
-            input: sql,
-            package: "postgresql-client"
-        )
+        let script = "psql-\(UInt64.random(in: .min ... .max)).sql"
+        try folder.write(sql, to: script)
+        let result: Result<String, any Error>
+        do {
+            result = .success(
+                try await Tool.run(
+                    "psql",
+                    [
+                        "--no-psqlrc", "--quiet", "--no-align", "--tuples-only", "--set=ON_ERROR_STOP=1",
+                        "--dbname", connectionString(database: database, user: user),
+                        "--file=\(folder.file(script))",
+                    ],
+                    package: "postgresql-client"
+                )
+            )
+        } catch {
+            result = .failure(error)
+        }
+        try folder.removeFile(script)
+        return try result.get()
     }
 
     /// Creates a database, as a copy of `template` where one is given (which nobody may be connected to).
