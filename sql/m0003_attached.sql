@@ -37,8 +37,9 @@ GRANT SELECT ON freshet.attachment TO freshet_worker;
 --
 --   fingerprint  changes whenever the table or one of its triggers was replaced, rewritten, disabled or enabled in
 --                between, even where all is well again now: oid, relfilenode, the transaction that last wrote the table's
---                row (renaming it and back, or giving it a child and taking it away, does), the columns used, and of each
---                trigger its state and the transactions that last wrote its row and its function.
+--                row (renaming it and back, or giving it its first child and taking it away, does), all its columns (one
+--                that takes another's name over changes what every row says, and writes none), and of each trigger its
+--                state and the transactions that last wrote its row and its function.
 --   problem      the first thing that is wrong and its mend, one line; NULL where ok.
 CREATE VIEW freshet.attached AS
 SELECT
@@ -57,9 +58,10 @@ LEFT JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid AND c.relname = a.t
 -- The columns that the triggers and the worker read.
 CROSS JOIN LATERAL (
     SELECT
-        pg_catalog.string_agg(
-            pg_catalog.format('%s=%s/%s', u.name, f.attnum, f.atttypid), ',' ORDER BY u.place
-        ) AS fingerprint,
+        (SELECT pg_catalog.md5(pg_catalog.string_agg(
+            pg_catalog.format('%s=%I/%s/%s', o.attnum, o.attname, o.atttypid, o.xmin), ',' ORDER BY o.attnum))
+        FROM pg_catalog.pg_attribute AS o
+        WHERE o.attrelid = c.oid AND o.attnum > 0) AS fingerprint,
         pg_catalog.string_agg(u.name, ', ' ORDER BY u.place)
             FILTER (WHERE f.atttypid IS NULL OR f.atttypid NOT IN (20, 21, 23)) AS unfit  -- bigint, smallint, integer
     FROM pg_catalog.unnest(ARRAY[a.id_column, a.environment_column, a.detector_column, a.workflow_column])

@@ -1056,7 +1056,9 @@ CREATE VIEW freshet.attached AS
      LEFT JOIN freshet.attachment a ON ((a.subject = s.subject)))
      LEFT JOIN pg_namespace n ON ((n.nspname = a.schema_name)))
      LEFT JOIN pg_class c ON (((c.relnamespace = n.oid) AND (c.relname = a.table_name))))
-     CROSS JOIN LATERAL ( SELECT string_agg(format('%s=%s/%s'::text, u.name, f.attnum, f.atttypid), ','::text ORDER BY u.place) AS fingerprint,
+     CROSS JOIN LATERAL ( SELECT ( SELECT md5(string_agg(format('%s=%I/%s/%s'::text, o.attnum, o.attname, o.atttypid, o.xmin), ','::text ORDER BY o.attnum)) AS md5
+                   FROM pg_attribute o
+                  WHERE ((o.attrelid = c.oid) AND (o.attnum > 0))) AS fingerprint,
             string_agg((u.name)::text, ', '::text ORDER BY u.place) FILTER (WHERE ((f.atttypid IS NULL) OR (f.atttypid <> ALL (ARRAY[(20)::oid, (21)::oid, (23)::oid])))) AS unfit
            FROM (unnest(ARRAY[a.id_column, a.environment_column, a.detector_column, a.workflow_column]) WITH ORDINALITY u(name, place)
              LEFT JOIN pg_attribute f ON (((f.attrelid = c.oid) AND (f.attname = u.name) AND (f.attnum > 0) AND (NOT f.attisdropped))))

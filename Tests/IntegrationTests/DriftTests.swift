@@ -207,6 +207,32 @@ import Testing
         }
     }
 
+    // The last step of many a migration: it writes no row, and changes what every row says.
+    @Test func `a column that takes another's name over bumps the namespace`() async throws {
+        try await Scenario.run { scenario in
+            try await scenario.insert(detectors: [1, 2], workflows: [(10, nil), (11, 5)])
+            let worker = try await scenario.startWorker()
+            try await scenario.execute(
+                """
+                ALTER TABLE workflow_engine_workflow ADD enabled_next boolean NOT NULL DEFAULT true;
+                UPDATE workflow_engine_workflow SET enabled_next = id <> 11
+                """
+            )
+            try await worker.catchUp()
+            try await scenario.warm([1, 2], [.environment(5)])
+            #expect(try await scenario.read(1, .environment(5)).environment == .hit)
+            try await scenario.execute(
+                """
+                ALTER TABLE workflow_engine_workflow RENAME enabled TO enabled_before;
+                ALTER TABLE workflow_engine_workflow RENAME enabled_next TO enabled
+                """
+            )
+            try await worker.catchUp()
+            #expect(try await scenario.read(1, .environment(5)).ids == [10])
+            try await scenario.expectConsistent(detectors: [1, 2], environments: [5])
+        }
+    }
+
     @Test func `a worker that was not there when it was mended drops everything from before as well`() async throws {
         try await Scenario.run { scenario in
             try await scenario.insert(detectors: [1], workflows: [(10, nil), (11, 5)])
