@@ -72,8 +72,9 @@ struct PassPlan: Equatable, Sendable {
             let bumpsNamespace = scopes.coversNamespace || resetBuckets.contains(bucket)
             let bumped = bumpsNamespace ? [] : entities.removeValue(forKey: bucket) ?? []
             let sorted = bumped.map { (entity: $0.key, variants: $0.value) }.sorted { $0.entity.text < $1.entity.text }
-            let chunks = stride(from: 0, to: max(sorted.count, 1), by: limits.entitiesPerScript).map { start in
-                Array(sorted[start..<min(start + limits.entitiesPerScript, sorted.count)])
+            let size = max(1, limits.entitiesPerScript)
+            let chunks = stride(from: 0, to: max(sorted.count, 1), by: size).map { start in
+                Array(sorted[start..<min(start + size, sorted.count)])
             }
             var expected = head.fence
             for (index, chunk) in chunks.enumerated() {

@@ -53,21 +53,27 @@ enum Resolver {
         guard let facts else { return ScopeSet([.namespace]) }
 
         for link in links.union(facts.links) {
-            for variant in workflows[link.workflowID] ?? [] {
-                scopes.insert(.entry(Entity(link.detectorID), variant))
-            }
+            insert(workflows[link.workflowID] ?? [], of: link.detectorID, into: &scopes)
         }
         for link in links {
             let recorded = workflows[link.workflowID] ?? []
             if let environmentID = facts.environments[link.workflowID] {
-                let current = Variant(environmentID: environmentID)
-                for variant in recorded.union([current]) { scopes.insert(.entry(Entity(link.detectorID), variant)) }
+                insert(recorded.union([Variant(environmentID: environmentID)]), of: link.detectorID, into: &scopes)
             } else if recorded.isEmpty {
                 // The workflow is nowhere to be seen, so neither is the environment that the link showed it in.
                 scopes.insert(.entity(Entity(link.detectorID)))
             }
         }
         return scopes
+    }
+
+    private static func insert(_ variants: Set<Variant>, of detectorID: Int64, into scopes: inout ScopeSet) {
+        // Not one by one where they will be folded anyway: links times variants may be very many.
+        if variants.count > ScopeSet.variantsKeptApart {
+            scopes.insert(.entity(Entity(detectorID)))
+        } else {
+            for variant in variants { scopes.insert(.entry(Entity(detectorID), variant)) }
+        }
     }
 
     /// Whether a change invalidates the namespace by its kind, or because it is not as this worker knows it.

@@ -10,9 +10,11 @@ public struct KeyspaceLimits: Hashable, Sendable {
     public var degradedAge: Duration = .seconds(60)
     /// How old a stamp may be that is still filled: a load that took longer is answered, but not stored.
     public var fillAge: Duration = .seconds(60)
-    /// How long an entity stays in Redis after it was last seeded, filled or bumped.
+    /// How long an entity stays in Redis after it was last seeded, filled or bumped as a whole.
     public var timeToLive: Duration = .seconds(24 * 60 * 60)
-    /// How many variants of one entity are cached; a further one is loaded at every lookup.
+    /// How many variants of one entity are certainly cached; three times as many at the most.
+    ///
+    /// A further one is loaded at every lookup.
     public var variantsPerEntity = 64
     /// How many entities one run of a script bumps.
     ///

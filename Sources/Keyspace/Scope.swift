@@ -20,6 +20,9 @@ public struct ScopeSet: Equatable, Sendable {
         case some(Set<Variant>)
     }
 
+    /// Of more variants than these the whole entity is bumped: one generation costs Redis less than each of theirs.
+    public static let variantsKeptApart = 64
+
     /// Whether the whole namespace is bumped.
     ///
     /// Then ``entities`` is empty: they are covered.
@@ -64,7 +67,7 @@ public struct ScopeSet: Equatable, Sendable {
             case .some(.some(var variants)):
                 entities[entity] = nil  // Holds the set uniquely, so that the insertion copies nothing.
                 variants.insert(variant)
-                entities[entity] = .some(variants)
+                entities[entity] = variants.count > Self.variantsKeptApart ? .every : .some(variants)
             case nil: entities[entity] = .some([variant])
             }
         }

@@ -62,7 +62,8 @@ extension KeyspaceScript {
             local age = time[1] * 1000000 + time[2] - tonumber(ARGV[6])
             if age < 0 or age > tonumber(ARGV[7]) then return 'late' end
             local field = 'e:' .. ARGV[4]
-            if redis.call('HLEN', KEYS[2]) > 2 * tonumber(ARGV[9]) - 1
+            -- More than a bump leaves (see apply), by one field for each variant: there is room for them after any bump.
+            if redis.call('HLEN', KEYS[2]) > 3 * tonumber(ARGV[9])
                 and redis.call('HEXISTS', KEYS[2], field) == 0 then return 'crowded' end
             redis.call('HSET', KEYS[2], field, ARGV[5])
             redis.call('PEXPIRE', KEYS[2], ARGV[8])
@@ -114,6 +115,8 @@ extension KeyspaceScript {
                 return string.format('%.0f.%s', counter + 1, ARGV[9])
             end
 
+            -- A generation for each variant, and an entry. Bumps of variants that nobody asks for leave generations too, so
+            -- beyond that the whole entity is bumped: one field is left.
             local limit = 2 * tonumber(ARGV[11])
             local entities, variants, absent, damaged = 0, 0, 0, 0
             for index = 2, #KEYS do
@@ -124,7 +127,7 @@ extension KeyspaceScript {
                     damaged = damaged + 1
                 elseif not current then
                     absent = absent + 1
-                elseif spec == '*' or redis.call('HLEN', key) > limit then
+                elseif spec == '*' or redis.call('HLEN', key) + select(2, string.gsub(spec, '[^,]+', '')) > limit then
                     redis.call('UNLINK', key)
                     redis.call('HSET', key, 'g', raised(current))
                     redis.call('PEXPIRE', key, ARGV[10])
@@ -171,7 +174,7 @@ public enum FillOutcome: String, Hashable, Sendable, CaseIterable {
     case entity
     /// The variant was bumped since the load began.
     case variant
-    /// The load took longer than an unvouched entry may be old, or the server's clock was stepped.
+    /// The load took longer than ``KeyspaceLimits/fillAge``, or the server's clock was stepped.
     case late
     /// The entity has as many variants as it may have.
     case crowded

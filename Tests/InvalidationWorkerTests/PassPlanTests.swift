@@ -149,6 +149,14 @@ struct PassPlanTests {
         #expect(plan.passes.map { $0.pass.snapshot != nil } == [false, false, true])
     }
 
+    @Test(arguments: [0, -1])
+    func `a chunk has one entity at the least, whatever is configured`(entitiesPerScript: Int) throws {
+        var limits = KeyspaceLimits()
+        limits.entitiesPerScript = entitiesPerScript
+        let plan = try plan(claim(changes: [detectors(1...3)]), [head()], limits: limits)
+        #expect(plan.passes.map(\.pass.entities.count) == [1, 1, 1])
+    }
+
     @Test func `every bucket gets the new mark, and only its own entities`() throws {
         let plan = try plan(claim(changes: [detectors(1...40)]), [head(), head(mark: "other"), head()])
         #expect(plan.resetBuckets == [1])

@@ -30,6 +30,12 @@ struct ScopeSetTests {
         #expect(!scopes.covers(one, Variant(8)))
     }
 
+    @Test func `more variants of one entity than are kept apart are the whole entity`() {
+        let variants = (1...Int64(ScopeSet.variantsKeptApart)).map { Scope.entry(Entity(1), Variant($0)) }
+        #expect(ScopeSet(variants).count == ScopeSet.variantsKeptApart)
+        #expect(ScopeSet(variants + [.entry(Entity(1), .global)]) == ScopeSet([.entity(Entity(1))]))
+    }
+
     @Test func `a union is what inserting every scope gives`() {
         var left = ScopeSet([.entry(one, .global)])
         left.formUnion(ScopeSet([.entity(two), .entry(one, Variant(7))]))
