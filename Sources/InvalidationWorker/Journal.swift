@@ -18,10 +18,11 @@ actor Journal {
         case withoutFacts = "freshet_claim_without_facts"
     }
 
-    /// How long a claim may take.
+    /// How long a claim may take: as long as it does.
     ///
-    /// A backlog of millions is deleted by one statement; that the server is gone, TCP tells sooner.
-    private static let claimTimeLimit: Duration = .seconds(600)
+    /// A backlog of any size is deleted by one statement, and what was cut short once would be cut short again. That the server
+    /// is gone, TCP tells.
+    private static let claimTimeLimit: Duration = .seconds(24 * 60 * 60)
 
     /// Above so many rows a batch is resolved as one change of the namespace.
     private let collapseThreshold: Int64

@@ -103,6 +103,10 @@ struct Pump {
         case .connect(let delay):
             await closeSession()
             return try await connect(after: delay)
+        case .giveUpLead(let delay):
+            await closeSession()
+            logger.notice("Gives up the lead: Redis has not been reached for a lease, and a standby may reach it")
+            return try await connect(after: delay)
         case .findPrimary(let delay, let identity, let ahead):
             await closeSession()
             await tellDistrust(
@@ -269,7 +273,7 @@ extension PumpStateMachine.Action {
 
     fileprivate var step: PumpStep {
         switch self {
-        case .connect, .findPrimary: .connecting
+        case .connect, .giveUpLead, .findPrimary: .connecting
         case .tryToLead, .standBy: .standingBy
         case .takeOver: .takingOver
         case .observeHeads: .observing

@@ -17,6 +17,8 @@
 //   batch that was rolled back, and once in every sweep interval.
 // * A worker whose Postgres was left behind by a promotion promises nothing: it closes its session and tries to find the
 //   new primary.
+// * A leader that has not reached Redis for a lease closes its session, and stays away for longer than a standby waits: the
+//   standby may be on the side of the network that reaches it. Readers are degraded by then, so nothing is lost.
 // * A shutdown takes effect between passes, never inside one.
 //
 // Rejected: waiting for a notification inside the pass (a silent connection would hold up the lease), and keeping the lock
@@ -45,6 +47,8 @@ struct PumpStateMachine: Sendable {
         case connect(after: Duration)
         /// The same, because readers rely on a timeline that this Postgres was left behind by.
         case findPrimary(after: Duration, PostgresIdentity, ahead: PostgresIdentity)
+        /// The same, because Redis has not been reached for a lease: somebody else may reach it.
+        case giveUpLead(after: Duration)
         case tryToLead
         /// Stand by: wait, but notice at once if the session is lost.
         case standBy(Duration)
@@ -112,6 +116,8 @@ struct PumpStateMachine: Sendable {
     private var randomness: any RandomNumberGenerator & Sendable
     private var postgresBackoff = Backoff()
     private var redisBackoff = Backoff()
+    /// Since when this leader has not reached Redis.
+    private var redisFailingSince: ContinuousClock.Instant?
     private var notifies = true
     private var identity: PostgresIdentity?
     private var floor: SnapshotFloor?
@@ -186,6 +192,7 @@ struct PumpStateMachine: Sendable {
         case (.applied, .applying(let plan, let claim)):
             // Not before: a Redis that can be read need not be one that can be written.
             redisBackoff.reset()
+            redisFailingSince = nil
             state = .committing(claim)
             return .commit(plan.acknowledgement)
         case (.committed, .committing(let claim)):
@@ -196,13 +203,13 @@ struct PumpStateMachine: Sendable {
             state = .rollingBack
             return .rollBack
         case (.redisFailed, .observing):
-            return backOff()
+            return giveUpOrBackOff(at: now)
         case (.redisFailed, .applying):
             state = .rollingBack
             return .rollBack
         case (.rolledBack, .rollingBack):
             floor = nil
-            return backOff()
+            return giveUpOrBackOff(at: now)
 
         default:
             // The pump answers each action with one of its own events, so this is a defect of the pump. A new session is
@@ -242,8 +249,15 @@ struct PumpStateMachine: Sendable {
         return .waitForChange(interval)
     }
 
-    private mutating func backOff() -> Action {
+    private mutating func giveUpOrBackOff(at now: ContinuousClock.Instant) -> Action {
         if isLeaving { return .leave }
+        let since = redisFailingSince ?? now
+        redisFailingSince = since
+        if now - since >= configuration.limits.lease {
+            let delay = max(configuration.leadershipInterval * 2, nextDelay(of: \.redisBackoff))
+            forgetSession()
+            return .giveUpLead(after: delay)
+        }
         state = .idle
         return .backOff(nextDelay(of: \.redisBackoff))
     }
@@ -258,6 +272,7 @@ struct PumpStateMachine: Sendable {
         identity = nil
         floor = nil
         lastSweep = nil
+        redisFailingSince = nil
     }
 
     private mutating func nextDelay(of backoff: WritableKeyPath<Self, Backoff>) -> Duration {

@@ -118,6 +118,27 @@ struct PumpStateMachineTests {
         #expect(longest > .seconds(1))
     }
 
+    @Test func `a leader that cannot reach Redis for a lease lets another try`() throws {
+        var driver = Driver()
+        try driver.lead()
+        #expect(driver.after(.redisFailed).isBackOff)
+        driver.now += .seconds(4)
+        _ = driver.after(.woke)
+        #expect(driver.after(.redisFailed).isBackOff)
+        driver.now += .seconds(2)
+        _ = driver.after(.woke)
+        guard case .giveUpLead(let delay) = driver.after(.redisFailed) else {
+            Issue.record("expected it to give the lead up")
+            return
+        }
+        // A standby tries every half second.
+        #expect(delay >= .seconds(1))
+        #expect(!driver.machine.isLeading)
+        // Where nobody else takes over, it has a whole lease again.
+        try driver.lead()
+        #expect(driver.after(.redisFailed).isBackOff)
+    }
+
     @Test func `the floor is the snapshot of a committed pass that deleted all it saw`() throws {
         var driver = Driver()
         try driver.lead()
@@ -260,5 +281,11 @@ struct PumpStateMachineTests {
         for text in ["", "10", "10:20", "a:b:c", "10:20:x", "10:20:1:2"] {
             #expect(SnapshotFloor(snapshot: text) == nil)
         }
+    }
+}
+
+extension PumpStateMachine.Action {
+    fileprivate var isBackOff: Bool {
+        if case .backOff = self { true } else { false }
     }
 }
