@@ -106,7 +106,7 @@ let package = Package(
         .testTarget(name: "KeyspaceTests", dependencies: ["Keyspace"], swiftSettings: settings),
         .testTarget(
             name: "FreshetTests",
-            dependencies: ["Freshet", "Keyspace", nioConcurrencyHelpers],
+            dependencies: ["Freshet", "Keyspace", "Redis", logging, nioConcurrencyHelpers],
             swiftSettings: settings
         ),
         .testTarget(

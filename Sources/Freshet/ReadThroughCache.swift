@@ -141,6 +141,12 @@ public final class ReadThroughCache<Key: Hashable & Sendable, Value: Sendable>: 
         var trust: Trust
 
         init(_ replies: [RedisReply]) {
+            guard replies.first != .null else {
+                // It changed while it was read: nothing may be stored, so the time is worth nothing.
+                head = .absent
+                trust = .degraded
+                return
+            }
             if case .array(let fields)? = replies.first {
                 head = Head(fields: fields.map(\.string))
             } else {
@@ -182,7 +188,7 @@ public final class ReadThroughCache<Key: Hashable & Sendable, Value: Sendable>: 
         }
         for (index, again) in zip(refused, try await redis.send(plain)) {
             replies[index] = again.dropLast()
-            // Two heads: neither counts. Everything is loaded, this once.
+            // Two heads: neither counts. Everything is loaded, this once, and nothing stored.
             if again.first != again.last { replies[index][0] = .null }
         }
         return replies
@@ -242,7 +248,11 @@ public final class ReadThroughCache<Key: Hashable & Sendable, Value: Sendable>: 
         miss.generations.entity = fields[0].string.flatMap { Generation($0) }
         miss.generations.variant = variantText.flatMap { Generation($0) }
         guard case .bulk(let bytes) = fields[2 * position + 2] else { return }
-        guard let time = bucket.time, variantText == nil || miss.generations.variant != nil else {
+        guard let time = bucket.time else {
+            miss.reason = bucket.trust == .unreachable ? .unreachable : .degraded
+            return
+        }
+        guard variantText == nil || miss.generations.variant != nil else {
             miss.reason = .damaged
             return
         }
@@ -356,8 +366,9 @@ public final class ReadThroughCache<Key: Hashable & Sendable, Value: Sendable>: 
     /// What cannot be seeded keeps no stamp, and is loaded without being stored.
     private func seed(_ misses: [Key: Miss]) async throws -> [Key: Miss] {
         var misses = misses
-        let buckets = Set(misses.values.filter { $0.generations.namespace == nil }.map(\.bucket)).sorted()
-        let entities = Set(misses.filter { $0.value.generations.entity == nil }.keys.map(definition.entity))
+        let seedable = misses.filter { $0.value.readAt != nil }
+        let buckets = Set(seedable.values.filter { $0.generations.namespace == nil }.map(\.bucket)).sorted()
+        let entities = Set(seedable.filter { $0.value.generations.entity == nil }.keys.map(definition.entity))
             .sorted { $0.text < $1.text }
         guard !buckets.isEmpty || !entities.isEmpty else { return misses }
 
@@ -386,7 +397,7 @@ public final class ReadThroughCache<Key: Hashable & Sendable, Value: Sendable>: 
         let generations = replies.map { replies in replies.first?.string.flatMap { Generation($0) } }
         let namespaces = Dictionary(uniqueKeysWithValues: zip(buckets, generations))
         let seeded = Dictionary(uniqueKeysWithValues: zip(entities, generations.dropFirst(buckets.count)))
-        for (key, miss) in misses {
+        for (key, miss) in seedable {
             if miss.generations.namespace == nil, let generation = namespaces[miss.bucket] {
                 misses[key]?.generations.namespace = generation
             }
