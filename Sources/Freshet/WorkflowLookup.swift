@@ -63,7 +63,9 @@ public struct WorkflowLookup: Sendable {
                 let own = found.answers[DetectorWorkflowsKey(detectorID: id, environment: environment)]
             {
                 detector.environment = own.source
-                detector.workflows += own.value
+                // The two sets may be of two moments: a workflow that moved in between stands in both, or in neither.
+                let known = Set(global.value.map(\.id))
+                detector.workflows += own.value.filter { !known.contains($0.id) }
             }
             detector.workflows.sort { $0.id < $1.id }
             return detector

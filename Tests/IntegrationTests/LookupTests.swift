@@ -242,6 +242,42 @@ import Testing
 
     // MARK: Values
 
+    @Test func `bumps of environments that nobody asks for do not keep a detector from being cached`() async throws {
+        try await scenario { scenario, worker in
+            try await scenario.warm([1], [.environment(5)])
+            // One statement that moves a workflow to an environment each, and many after it.
+            try await scenario.execute(
+                """
+                INSERT INTO workflow_engine_workflow (id, environment_id) SELECT n, n FROM generate_series(1000, 1129) AS n;
+                INSERT INTO workflow_engine_detectorworkflow (detector_id, workflow_id)
+                SELECT 1, n FROM generate_series(1000, 1129) AS n
+                """
+            )
+            try await worker.catchUp()
+            _ = try await scenario.read(1, .environment(5))
+            #expect(try await scenario.read(1, .environment(5)).environment == .hit)
+            for environment in 1000...1129 {
+                try await scenario.execute(
+                    "UPDATE workflow_engine_workflow SET name = 'new' WHERE id = \(environment)"
+                )
+                if environment.isMultiple(of: 8) { try await worker.catchUp() }
+            }
+            try await worker.catchUp()
+            _ = try await scenario.read(1, .environment(5))
+            #expect(try await scenario.read(1, .environment(5)).environment == .hit)
+        }
+    }
+
+    @Test func `a workflow that moved between an answer's two sets stands in it once`() async throws {
+        try await Scenario.run { scenario in
+            try await scenario.insert(detectors: [1], workflows: [(10, nil)])
+            // No worker: the global set stays as it was read first.
+            try await scenario.warm([1], [.global])
+            try await scenario.execute("UPDATE workflow_engine_workflow SET environment_id = 5")
+            #expect(try await scenario.read(1, .environment(5)).ids == [10])
+        }
+    }
+
     @Test func `a workflow of several detectors stands in the union once`() async throws {
         try await scenario { scenario, _ in
             for _ in 0..<2 {
