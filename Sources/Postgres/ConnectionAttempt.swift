@@ -136,7 +136,7 @@ extension HostList {
 /// Makes connections within a time limit.
 enum ConnectionAttempt {
     /// What the attempt may take longer than the limit, so that its own account of the time-out is the one heard.
-    private static let tolerance: Duration = .seconds(1)
+    private static let tolerance: Duration = .seconds(3)
 
     static func run(
         _ configuration: PostgresConfiguration,
