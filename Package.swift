@@ -23,6 +23,7 @@ let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio
 let nioSSL: Target.Dependency = .product(name: "NIOSSL", package: "swift-nio-ssl")
 let serviceLifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let subprocess: Target.Dependency = .product(name: "Subprocess", package: "swift-subprocess")
+let tracing: Target.Dependency = .product(name: "Tracing", package: "swift-distributed-tracing")
 
 let package = Package(
     name: "freshet",
@@ -37,6 +38,7 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0"),
+        .package(url: "https://github.com/apple/swift-distributed-tracing", from: "1.7.3"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
@@ -63,7 +65,9 @@ let package = Package(
         // The readers: the library an application adds, and its loader over libpq for those who want it.
         .target(
             name: "Freshet",
-            dependencies: ["Keyspace", "Redis", logging, metrics, nioConcurrencyHelpers],
+            dependencies: [
+                "Keyspace", "Redis", logging, metrics, nioConcurrencyHelpers, serviceLifecycle, tracing,
+            ],
             swiftSettings: settings
         ),
         .target(name: "FreshetPostgres", dependencies: ["Freshet", "Postgres", logging], swiftSettings: settings),

@@ -36,10 +36,14 @@ public enum MissReason: Hashable, Sendable {
     case absent
     /// The entry was loaded before something that was bumped since.
     case stale(EntryStamp.Level)
+    /// The entry is older than any may be.
+    case expired
     /// Nobody vouches for the entry now, and it is too old, or from the future.
     case degraded
     /// The entry's bytes are none, or of an unknown version, or its key holds something else.
     case damaged
+    /// The cache is not known to have applied the transaction of the reader's token.
+    case behind
     /// The cache is switched off.
     case disabled
     /// Redis does not answer.
@@ -50,14 +54,17 @@ public enum MissReason: Hashable, Sendable {
         switch self {
         case .absent: "absent"
         case .stale(let level): "stale_\(level.rawValue)"
+        case .expired: "expired"
         case .degraded: "degraded"
         case .damaged: "damaged"
+        case .behind: "behind"
         case .disabled: "disabled"
         case .unreachable: "unreachable"
         }
     }
 
     static let all: [MissReason] = [
-        .absent, .stale(.namespace), .stale(.entity), .stale(.variant), .degraded, .damaged, .disabled, .unreachable,
+        .absent, .stale(.namespace), .stale(.entity), .stale(.variant), .expired, .degraded, .damaged, .behind,
+        .disabled, .unreachable,
     ]
 }

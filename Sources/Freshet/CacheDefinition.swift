@@ -24,6 +24,8 @@ public struct CacheDefinition<Key: Hashable & Sendable, Value: Sendable>: Sendab
     public var decode: @Sendable (ArraySlice<UInt8>) throws -> Value
     /// Where missing values come from.
     public var load: Loader
+    /// The figures of the contract, as the worker and other readers have them.
+    public var limits: KeyspaceLimits
 
     /// The declaration of one cache.
     public init(
@@ -32,6 +34,7 @@ public struct CacheDefinition<Key: Hashable & Sendable, Value: Sendable>: Sendab
         variant: @escaping @Sendable (Key) -> Variant,
         encode: @escaping @Sendable (Value) -> [UInt8],
         decode: @escaping @Sendable (ArraySlice<UInt8>) throws -> Value,
+        limits: KeyspaceLimits = KeyspaceLimits(),
         load: @escaping Loader
     ) {
         self.namespace = namespace
@@ -39,6 +42,7 @@ public struct CacheDefinition<Key: Hashable & Sendable, Value: Sendable>: Sendab
         self.variant = variant
         self.encode = encode
         self.decode = decode
+        self.limits = limits
         self.load = load
     }
 }
@@ -52,10 +56,13 @@ public struct LoadedValues<Key: Hashable & Sendable, Value: Sendable>: Sendable 
     /// Values of another Postgres than the one the worker vouches for (a replica, an isolated old primary) are
     /// answered, but never stored. Nil is never stored.
     public var postgres: String?
+    /// How many rows the database returned, for the metrics; nil is one for each value.
+    public var rowCount: Int?
 
     /// The answer of a loader.
-    public init(values: [Key: Value], postgres: String?) {
+    public init(values: [Key: Value], postgres: String?, rowCount: Int? = nil) {
         self.values = values
         self.postgres = postgres
+        self.rowCount = rowCount
     }
 }

@@ -1,15 +1,16 @@
 public import Keyspace
 public import Logging
 public import Redis
+public import ServiceLifecycle
 
 /// Answers which enabled workflows some detectors trigger, from Redis where it can.
 ///
 /// ```swift
-/// let lookup = WorkflowLookup(redis: redis, loader: loader.load, logger: logger)
+/// let lookup = try WorkflowLookup(redis: redis, loader: loader.load, logger: logger)
 /// let answer = try await lookup.workflows(ofDetectors: [1, 2], in: .environment(7))
 /// for workflow in answer.workflows { … }
 /// ```
-public struct WorkflowLookup: Sendable {
+public struct WorkflowLookup: Service {
     /// Loads sets of workflows from Postgres; `PostgresWorkflowLoader.load` of the product `FreshetPostgres` is one.
     public typealias Loader = CacheDefinition<DetectorWorkflowsKey, [Workflow]>.Loader
 
@@ -20,48 +21,65 @@ public struct WorkflowLookup: Sendable {
     /// - Parameters:
     ///   - namespace: As the worker has it.
     ///   - limits: As the worker has them.
+    ///   - options: How this process uses the cache.
     ///   - loader: Loads what is missing. It must read the primary, in a snapshot begun after it was called.
+    /// - Throws: ``CacheError/Code/namespaceInUse`` where another cache of this process has the namespace.
     public init(
         redis: any RedisClient,
         namespace: CacheNamespace = .workflows,
         limits: KeyspaceLimits = KeyspaceLimits(),
+        options: CacheOptions = CacheOptions(),
         loader: @escaping Loader,
         logger: Logger
-    ) {
+    ) throws(CacheError) {
         let definition = CacheDefinition<DetectorWorkflowsKey, [Workflow]>(
             namespace: namespace,
             entity: { Entity($0.detectorID) },
             variant: { $0.environment.variant },
             encode: WorkflowCodec.encode,
             decode: { try WorkflowCodec.decode($0) },
+            limits: limits,
             load: loader
         )
-        cache = ReadThroughCache(definition, redis: redis, limits: limits, logger: logger)
+        cache = try ReadThroughCache(definition, redis: redis, options: options, logger: logger)
+    }
+
+    /// Runs what goes on beside lookups, until a graceful shutdown; lookups work without it.
+    public func run() async throws {
+        try await cache.run()
     }
 
     /// The enabled workflows of some detectors: the global ones, and those of the environment where one is asked for.
     ///
     /// One round trip where everything is cached; one query more for all that is not.
     ///
-    /// - Throws: What the loader throws; `CancellationError` where the caller is cancelled.
+    /// - Parameters:
+    ///   - token: A committed transaction that the answer must not be from before.
+    ///   - deadline: When to give up, whatever is being waited for.
+    /// - Throws: What the loader throws; `CancellationError` where the caller is cancelled; ``CacheError`` where the deadline
+    ///   has passed, or where the policy is to fail.
     public func workflows(
         ofDetectors detectorIDs: some Sequence<Int64>,
-        in environment: DetectorEnvironment = .global
+        in environment: DetectorEnvironment = .global,
+        after token: ReadToken? = nil,
+        deadline: ContinuousClock.Instant? = nil
     ) async throws -> WorkflowAnswer {
         let detectorIDs = Set(detectorIDs).sorted()
-        let environments: Set<DetectorEnvironment> = [.global, environment]
+        let environments: [DetectorEnvironment] = environment == .global ? [.global] : [.global, environment]
         let keys = detectorIDs.flatMap { id in
             environments.map { DetectorWorkflowsKey(detectorID: id, environment: $0) }
         }
-        let found = try await cache.values(for: keys)
-        let detectors = detectorIDs.compactMap { id -> DetectorWorkflows? in
-            guard let global = found.answers[DetectorWorkflowsKey(detectorID: id, environment: .global)] else {
-                return nil
-            }
-            var detector = DetectorWorkflows(id: id, global: global.source, environment: nil, workflows: global.value)
-            if environment != .global,
-                let own = found.answers[DetectorWorkflowsKey(detectorID: id, environment: environment)]
-            {
+        let (trust, answers) = try await cache.answers(for: keys, after: token, deadline: deadline)
+        let detectors = detectorIDs.indices.map { index in
+            let global = answers[index * environments.count]
+            var detector = DetectorWorkflows(
+                id: detectorIDs[index],
+                global: global.source,
+                environment: nil,
+                workflows: global.value
+            )
+            if environments.count > 1 {
+                let own = answers[index * environments.count + 1]
                 detector.environment = own.source
                 // The two sets may be of two moments: a workflow that moved in between stands in both, or in neither.
                 let known = Set(global.value.map(\.id))
@@ -70,7 +88,7 @@ public struct WorkflowLookup: Sendable {
             detector.workflows.sort { $0.id < $1.id }
             return detector
         }
-        return WorkflowAnswer(trust: found.trust, detectors: detectors)
+        return WorkflowAnswer(trust: trust, detectors: detectors)
     }
 }
 

@@ -49,10 +49,11 @@ struct LookupCommand: AsyncParsableCommand {
         let pool = PostgresPool(configuration: settings.postgres, maximumConnections: 1, logger: logger)
         let result: Result<WorkflowAnswer, any Error>
         do {
-            let lookup = WorkflowLookup(
+            let lookup = try WorkflowLookup(
                 redis: redis,
                 namespace: settings.namespace,
                 limits: settings.limits,
+                options: settings.options,
                 loader: PostgresWorkflowLoader(pool: pool, tables: WorkflowTables(settings.tables)).load,
                 logger: logger
             )

@@ -2,6 +2,7 @@
 // Environment and file have a file of their own each; what reads them is swift-configuration.
 
 import Configuration
+import Freshet
 import Keyspace
 import Logging
 import Postgres
@@ -19,6 +20,8 @@ struct Settings: Sendable {
     var logLevel: Logger.Level?
     /// The figures on which the worker and the readers of a namespace agree.
     var limits = KeyspaceLimits()
+    /// How a reader uses the cache.
+    var options = CacheOptions()
     /// The application's three tables.
     var tables = Tables()
 
@@ -84,7 +87,9 @@ struct Settings: Sendable {
             logLevel = level
         }
         if let lease = try duration(.leaseSeconds, isZeroAllowed: false) { limits.lease = lease }
-        if let age = try duration(.degradedSeconds, isZeroAllowed: true) { limits.degradedAge = age }
+        if let age = try duration(.degradedSeconds, isZeroAllowed: true) {
+            options.degradation = age > .zero ? .serve(upTo: age) : .bypass
+        }
         tables.detector = try table(.detectorTable)
         tables.workflow = try table(.workflowTable)
         tables.link = try table(.linkTable)

@@ -50,7 +50,11 @@ public struct PostgresWorkflowLoader: Sendable {
                 guard keys.indices.contains(Int(ordinality) - 1) else { continue }
                 values[keys[Int(ordinality) - 1], default: []].append(try Workflow(result, row: row))
             }
-            return LoadedValues(values: values, postgres: result.rowCount > 0 ? result.string(0, 0) : nil)
+            return LoadedValues(
+                values: values,
+                postgres: result.rowCount > 0 ? result.string(0, 0) : nil,
+                rowCount: result.rowCount
+            )
         }
     }
 

@@ -4,6 +4,7 @@
 /// |---|---|---|
 /// | `<prefix>:<name>:{<bucket>}` (head) | hash | `gen` `mark` `vouched` `lease` `pg` `snapshot` `switch` |
 /// | `<prefix>:<name>:{<bucket>}:<entity>` | hash, TTL | `g`, `g:<variant>` generations; `e:<variant>` entries |
+/// | `<prefix>:<name>:{<bucket>}:<entity>:c:<variant>` | string, TTL | who is loading the variant |
 ///
 /// The braces make a bucket one slot of Redis Cluster with a head of its own, so a transaction or a script that stays in
 /// a bucket stays on a node.
@@ -55,6 +56,11 @@ public struct CacheNamespace: Hashable, Sendable {
     /// The key that holds an entity's generations and entries.
     public func key(of entity: Entity) -> String {
         "\(headKey(bucket: bucket(of: entity))):\(entity.text)"
+    }
+
+    /// The key that says who is loading a variant of an entity.
+    public func claimKey(of entity: Entity, _ variant: Variant) -> String {
+        "\(key(of: entity)):c:\(variant.text)"
     }
 
     /// The bucket of an entity: 64-bit FNV-1a of its text, modulo the number of buckets.

@@ -20,14 +20,22 @@ public struct EntryStamp: Hashable, Sendable {
     /// Whether an entry with this stamp may be served, or why not.
     ///
     /// An entry is valid if and only if its three generations equal the current ones. While degraded it must also be
-    /// young: not older than `degradedLimit`, and not from the future.
-    public func verdict(current: Generations, trust: Trust, at now: RedisTime, degradedLimit: Duration) -> Verdict {
+    /// young: not older than `degradedLimit`, and not from the future. No entry is served that is older than `timeToLive`:
+    /// others under its key may have kept it in Redis for longer.
+    public func verdict(
+        current: Generations,
+        trust: Trust,
+        at now: RedisTime,
+        degradedLimit: Duration,
+        timeToLive: Duration
+    ) -> Verdict {
         guard let currentEntity = current.entity else { return .stale(.entity) }
         if namespace != current.namespace { return .stale(.namespace) }
         if entity != currentEntity { return .stale(.entity) }
         if variant != current.variant { return .stale(.variant) }
-        guard trust != .healthy else { return .valid }
         let age = now.since(readAt)
+        if age > timeToLive { return .expired }
+        guard trust != .healthy else { return .valid }
         return trust == .degraded && age >= .zero && age < degradedLimit ? .valid : .tooOld
     }
 
@@ -37,6 +45,8 @@ public struct EntryStamp: Hashable, Sendable {
         case valid
         /// A generation has risen since the entry was loaded.
         case stale(Level)
+        /// The entry is older than any may be.
+        case expired
         /// Nobody vouches for the entry now, and it is too old to be served without.
         case tooOld
     }

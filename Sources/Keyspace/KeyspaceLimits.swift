@@ -4,10 +4,6 @@
 public struct KeyspaceLimits: Hashable, Sendable {
     /// How long a promise of the worker holds.
     public var lease: Duration = .seconds(5)
-    /// How old an entry may be that is served while degraded.
-    ///
-    /// Zero: none is served.
-    public var degradedAge: Duration = .seconds(60)
     /// How old a stamp may be that is still filled: a load that took longer is answered, but not stored.
     public var fillAge: Duration = .seconds(60)
     /// How long an entity stays in Redis after it was last seeded, filled or bumped as a whole.

@@ -23,6 +23,24 @@ extension KeyspaceScript {
             ]
         )
     }
+
+    /// The arguments of ``claim``, in front of the variants.
+    ///
+    /// - Parameter age: For how long the claim counts, at least a millisecond.
+    public static func claimArguments(
+        namespace: Generation,
+        claimant: String,
+        age: Duration,
+        limits: KeyspaceLimits
+    ) -> [String] {
+        seedArguments(.seed(), limits: limits)
+            + [namespace.description, claimant, String(max(1, age.wholeMilliseconds))]
+    }
+
+    /// What ``claim`` sets a claim to.
+    public static func claim(under stamp: EntryStamp, by claimant: String) -> String {
+        "\(stamp.namespace) \(stamp.entity) \(stamp.variant?.description ?? "") \(claimant)"
+    }
 }
 
 /// One run of ``KeyspaceScript/apply``: what the worker expects of a bucket, and what it does to it.

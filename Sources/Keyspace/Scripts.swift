@@ -1,4 +1,4 @@
-// The four scripts through which anything is written. Each runs atomically and touches the keys of one bucket only.
+// The scripts through which anything is written. Each runs atomically and touches the keys of one bucket only.
 //
 // Rules they share:
 // * Nothing is made up in the script: nonces and times to live come from the caller, so that a script has the same
@@ -47,27 +47,88 @@ extension KeyspaceScript {
             """
     )
 
-    /// Stores an entry if nothing that guards it has moved since its load began, and answers what it did.
+    /// Says for each variant of an entity whether the caller shall load it, or somebody else does already; gives the entity
+    /// its first generation where it has none.
     ///
-    /// KEYS: head, entity. ARGV: namespace generation, entity generation, variant generation ('' for none yet),
+    /// A claim is a key of its own, `<entity key>:c:<variant>`, that expires by itself. It names the generations that it was made
+    /// under, so a bump makes it void: who loads since before the bump cannot store what others could wait for.
+    ///
+    /// KEYS: entity, then the claim of each variant. ARGV: generation for an entity without one, time to live of an entity in
+    /// ms, namespace generation, claimant, time to live of a claim in ms, then each variant. Answers the entity generation, and
+    /// for each variant its generation ('' for none yet) and `mine` or `held`.
+    public static let claim = KeyspaceScript(
+        name: "claim",
+        source: wellFormed + """
+            local entity = redis.pcall('HGET', KEYS[1], 'g')
+            if not wellFormed(entity) then
+                -- As in seed.
+                if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('UNLINK', KEYS[1]) end
+                entity = ARGV[1]
+                redis.call('HSET', KEYS[1], 'g', entity)
+                redis.call('PEXPIRE', KEYS[1], ARGV[2])
+            end
+            local answer = {entity}
+            for index = 2, #KEYS do
+                local variant = redis.call('HGET', KEYS[1], 'g:' .. ARGV[index + 4]) or ''
+                local guard = ARGV[3] .. ' ' .. entity .. ' ' .. variant .. ' '
+                local held = redis.pcall('GET', KEYS[index])
+                local verdict = 'mine'
+                if type(held) == 'string' and held ~= guard .. ARGV[4] and string.sub(held, 1, #guard) == guard then
+                    verdict = 'held'
+                else
+                    -- A full Redis refuses: then everybody loads.
+                    redis.pcall('SET', KEYS[index], guard .. ARGV[4], 'PX', ARGV[5])
+                end
+                answer[#answer + 1] = variant
+                answer[#answer + 1] = verdict
+            end
+            return answer
+            """
+    )
+
+    /// Takes claims back whose load has failed, so that nobody waits for it.
+    ///
+    /// KEYS: claims. ARGV: what each was set to. Answers how many there were.
+    public static let release = KeyspaceScript(
+        name: "release",
+        source: """
+            local count = 0
+            for index, key in ipairs(KEYS) do
+                if redis.pcall('GET', key) == ARGV[index] then count = count + redis.call('UNLINK', key) end
+            end
+            return count
+            """
+    )
+
+    /// Stores an entry if nothing that guards it has moved since its load began, takes the claim back, and answers what it did.
+    ///
+    /// KEYS: head, entity, claim. ARGV: namespace generation, entity generation, variant generation ('' for none yet),
     /// variant, entry, time of the stamp in µs, greatest age of the stamp in µs, time to live in ms, greatest number of
-    /// variants. The answers are the raw values of ``FillOutcome``.
+    /// variants, what the claim was set to ('' for none). The answers are the raw values of ``FillOutcome``.
     public static let fill = KeyspaceScript(
         name: "fill",
         source: """
-            if redis.call('HGET', KEYS[1], 'gen') ~= ARGV[1] then return 'namespace' end
-            if redis.call('HGET', KEYS[2], 'g') ~= ARGV[2] then return 'entity' end
-            if (redis.call('HGET', KEYS[2], 'g:' .. ARGV[4]) or '') ~= ARGV[3] then return 'variant' end
-            local time = redis.call('TIME')
-            local age = time[1] * 1000000 + time[2] - tonumber(ARGV[6])
-            if age < 0 or age > tonumber(ARGV[7]) then return 'late' end
-            local field = 'e:' .. ARGV[4]
-            -- More than a bump leaves (see apply), by one field for each variant: there is room for them after any bump.
-            if redis.call('HLEN', KEYS[2]) > 3 * tonumber(ARGV[9])
-                and redis.call('HEXISTS', KEYS[2], field) == 0 then return 'crowded' end
-            redis.call('HSET', KEYS[2], field, ARGV[5])
-            redis.call('PEXPIRE', KEYS[2], ARGV[8])
-            return 'stored'
+            local function outcome()
+                if redis.call('HGET', KEYS[1], 'gen') ~= ARGV[1] then return 'namespace' end
+                if redis.call('HGET', KEYS[2], 'g') ~= ARGV[2] then return 'entity' end
+                if (redis.call('HGET', KEYS[2], 'g:' .. ARGV[4]) or '') ~= ARGV[3] then return 'variant' end
+                local time = redis.call('TIME')
+                local age = time[1] * 1000000 + time[2] - tonumber(ARGV[6])
+                if age < 0 or age > tonumber(ARGV[7]) then return 'late' end
+                local field = 'e:' .. ARGV[4]
+                -- More than a bump leaves (see apply), by one field for each variant: there is room for them after any bump.
+                if redis.call('HLEN', KEYS[2]) > 3 * tonumber(ARGV[9])
+                    and redis.call('HEXISTS', KEYS[2], field) == 0 then return 'crowded' end
+                -- The first write, so a full Redis refuses it here.
+                local stored = redis.pcall('HSET', KEYS[2], field, ARGV[5])
+                if type(stored) == 'table' then return stored end
+                redis.call('PEXPIRE', KEYS[2], ARGV[8])
+                return 'stored'
+            end
+
+            local answer = outcome()
+            if ARGV[10] ~= '' and redis.pcall('GET', KEYS[3]) == ARGV[10] then redis.call('UNLINK', KEYS[3]) end
+            return answer
             """
     )
 

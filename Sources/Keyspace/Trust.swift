@@ -15,6 +15,9 @@ public struct Head: Equatable, Sendable {
     /// The fields a reader asks for, in the order in which ``init(fields:)`` takes them.
     public static let readerFields = ["gen", "vouched", "lease", "pg", "switch"]
 
+    /// The field that a reader asks for in addition who has a transaction to wait for, behind the others.
+    public static let snapshotField = "snapshot"
+
     /// The namespace generation; nil where there is none or where it cannot be read.
     public var generation: Generation?
     /// Up to when the worker vouches that every visible commit has been bumped.
@@ -25,6 +28,8 @@ public struct Head: Equatable, Sendable {
     public var postgres: String?
     /// Whether the cache is switched off for all readers.
     public var isSwitchedOff: Bool
+    /// What has been applied; nil where it was not asked for, or cannot be read.
+    public var snapshot: AppliedSnapshot?
 
     /// The head out of the values of ``readerFields``, nil where absent.
     ///
@@ -36,6 +41,7 @@ public struct Head: Equatable, Sendable {
         lease = field(2).flatMap { Int64($0) }.flatMap { $0 > 0 && $0 < 1 << 40 ? .milliseconds($0) : nil }
         postgres = field(3)
         isSwitchedOff = field(4) == "off"
+        snapshot = field(5).flatMap { AppliedSnapshot($0) }
     }
 
     /// A head that was never written.

@@ -36,9 +36,12 @@ struct TornHeadTests {
     private var time: RedisReply { .array([bulk("1000"), bulk("0")]) }
     private var entity: RedisReply { .array([bulk("1.0000000000000002"), .null, .null]) }
 
-    private func lookup(_ redis: ScriptedRedis) -> WorkflowLookup {
-        WorkflowLookup(
+    private func lookup(_ redis: ScriptedRedis) throws -> WorkflowLookup {
+        var options = CacheOptions()
+        options.registry = CacheRegistry()
+        return try WorkflowLookup(
             redis: redis,
+            options: options,
             loader: { keys in
                 LoadedValues(values: Dictionary(keys.map { ($0, []) }) { first, _ in first }, postgres: "1/1/a")
             },
@@ -67,10 +70,11 @@ struct TornHeadTests {
         let redis = ScriptedRedis([
             [refused(3)],
             [[head(vouched: 999_000_000), time, entity, head(vouched: 999_000_000)]],
+            [[.array([bulk("1.0000000000000002"), bulk(""), bulk("mine")])]],
             [[bulk("stored")]],
         ])
         let answer = try await lookup(redis).workflows(ofDetectors: [1])
         #expect(answer.trust == .healthy)
-        #expect(redis.requestCount == 3)
+        #expect(redis.requestCount == 4)
     }
 }

@@ -167,7 +167,7 @@ import Testing
 
     @Test(arguments: [Duration.zero, .milliseconds(300)])
     func `a load from longer ago than an unvouched entry may be old is not shared`(degradedAge: Duration) async throws {
-        try await Scenario.run(limits: KeyspaceLimits(degradedAge: degradedAge)) { scenario in
+        try await Scenario.run(options: CacheOptions(degradedAge: degradedAge)) { scenario in
             try await scenario.insert(detectors: [1], workflows: [(10, nil), (11, 5)])
             // No worker: the generations stay as they are, whatever changes.
             _ = try await scenario.read(1)
@@ -180,7 +180,7 @@ import Testing
     }
 
     @Test func `an entry that a held load stored unvouched is as old as its query, not as its fill`() async throws {
-        try await Scenario.run(limits: KeyspaceLimits(degradedAge: .seconds(3))) { scenario in
+        try await Scenario.run(options: CacheOptions(degradedAge: .seconds(3))) { scenario in
             try await scenario.insert(detectors: [1], workflows: [(10, nil), (11, 5)])
             // No worker: nobody bumps, and only the age bounds what is served.
             _ = try await scenario.read(1)

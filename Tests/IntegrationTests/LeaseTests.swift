@@ -9,12 +9,13 @@ import Testing
 
 /// A leader that stands still for longer than its lease: readers notice by themselves, and its return promises nothing wrong.
 @Suite struct LeaseTests {
-    private static let limits = KeyspaceLimits(lease: .milliseconds(700), degradedAge: .milliseconds(700))
+    private static let limits = KeyspaceLimits(lease: .milliseconds(700))
+    private static let options = CacheOptions(degradedAge: .milliseconds(700))
     private static let change = "UPDATE workflow_engine_workflow SET enabled = false WHERE id = 11"
 
     /// Detector 1 with workflow 10, global, and 11, in environment 5; cached.
     private func scenario(_ body: @Sendable (Scenario, RunningWorker) async throws -> Void) async throws {
-        try await Scenario.run(limits: Self.limits) { scenario in
+        try await Scenario.run(limits: Self.limits, options: Self.options) { scenario in
             try await scenario.insert(detectors: [1], workflows: [(10, nil), (11, 5)])
             let worker = try await scenario.startWorker()
             try await worker.catchUp()
@@ -93,7 +94,8 @@ import Testing
         async throws
     {
         let lease = Duration.seconds(1)
-        try await Scenario.run(limits: KeyspaceLimits(lease: lease, degradedAge: lease)) { scenario in
+        try await Scenario.run(limits: KeyspaceLimits(lease: lease), options: CacheOptions(degradedAge: lease)) {
+            scenario in
             try await scenario.insert(detectors: [1], workflows: [(10, nil), (11, 5)])
             try await PausableWorker.run(for: scenario, leaseSeconds: 1) { process in
                 try await scenario.reach(.healthy)

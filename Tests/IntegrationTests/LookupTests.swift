@@ -61,7 +61,7 @@ import Testing
     @Test(arguments: ["replica", "1/1/another", nil])
     func `what another Postgres answers is answered, but never stored`(identity: String?) async throws {
         try await scenario { scenario, _ in
-            let reader = scenario.reader { keys in
+            let reader = try scenario.reader { keys in
                 LoadedValues(values: try await scenario.loads.load(keys).values, postgres: identity)
             }
             for _ in 0..<2 {
@@ -86,7 +86,7 @@ import Testing
     }
 
     @Test func `without a worker a lookup serves entries that are young, and loads those that are not`() async throws {
-        try await Scenario.run(limits: KeyspaceLimits(degradedAge: .milliseconds(1_500))) { scenario in
+        try await Scenario.run(options: CacheOptions(degradedAge: .milliseconds(1_500))) { scenario in
             try await scenario.insert(detectors: [1], workflows: [(10, nil)])
             _ = try await scenario.read(1)
             let young = try await scenario.read(1)
@@ -103,7 +103,7 @@ import Testing
             try await scenario.insert(detectors: [1], workflows: [(10, nil)])
             _ = try await scenario.read(1)
             #expect(try await scenario.read(1).global == .hit)
-            let careful = scenario.reader(limits: KeyspaceLimits(degradedAge: .zero))
+            let careful = try scenario.reader(options: CacheOptions(degradedAge: .zero))
             for _ in 0..<2 {
                 let answer = try await careful.workflows(ofDetectors: [1])
                 #expect(answer.detectors.first?.global == .miss(.degraded))
@@ -130,7 +130,7 @@ import Testing
     func `a warm lookup is one round trip, and a cold one a single load`(count: Int) async throws {
         try await scenario { scenario, _ in
             let probe = RedisProbe(scenario.redis)
-            let reader = scenario.reader(redis: probe)
+            let reader = try scenario.reader(redis: probe)
             let detectors = Array(1...Int64(count))
             let cold = try await reader.workflows(ofDetectors: detectors, in: .environment(5))
             #expect(cold.detectors.count == count)
@@ -152,7 +152,7 @@ import Testing
             _ = try await scenario.read(1, .environment(6))
             let calls = scenario.loads.calls.count
             let probe = RedisProbe(scenario.redis)
-            let reader = scenario.reader(redis: probe)
+            let reader = try scenario.reader(redis: probe)
             let hold = scenario.loads.holdNext()
             try await withThrowingTaskGroup(of: [Int64].self) { tasks in
                 for _ in 0..<50 {
@@ -192,7 +192,7 @@ import Testing
         struct Broken: Error {}
         try await scenario { scenario, _ in
             let isBroken = Mutex(true)
-            let reader = scenario.reader { keys in
+            let reader = try scenario.reader { keys in
                 if isBroken.withLock({ $0 }) { throw Broken() }
                 return try await scenario.loads.load(keys)
             }
@@ -227,7 +227,7 @@ import Testing
         try await scenario { scenario, _ in
             _ = try await scenario.read(1, .environment(6))
             let probe = RedisProbe(scenario.redis)
-            let reader = scenario.reader(redis: probe)
+            let reader = try scenario.reader(redis: probe)
             let hold = scenario.loads.holdNext()
             let first = Task { try await reader.workflows(ofDetectors: [1], in: .environment(5)) }
             try await hold.queried()

@@ -298,11 +298,12 @@ import Testing
     @Test func `a Redis that became read-only is told once, and everything is applied when it is writable`()
         async throws
     {
-        let limits = KeyspaceLimits(lease: .seconds(1), degradedAge: .seconds(1))
+        let limits = KeyspaceLimits(lease: .seconds(1))
+        let options = CacheOptions(degradedAge: .seconds(1))
         let metrics = TestMetrics()
         let log = LogProbe()
         try await withMetricsFactory(metrics) {
-            try await Scenario.withOwnRedis(listensOnTCP: true, limits: limits) { scenario, redis in
+            try await Scenario.withOwnRedis(listensOnTCP: true, limits: limits, options: options) { scenario, redis in
                 try await prepare(scenario)
                 let worker = try await scenario.startWorker(logger: log.logger)
                 try await worker.catchUp()

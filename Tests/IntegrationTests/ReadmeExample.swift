@@ -15,7 +15,7 @@ func notifyableWorkflows(ofDetector detectorID: Int64, environmentID: Int64) asy
         logger: logger
     )
     let loader = PostgresWorkflowLoader(pool: pool)
-    let lookup = WorkflowLookup(redis: redis, loader: loader.load, logger: logger)
+    let lookup = try WorkflowLookup(redis: redis, loader: loader.load, logger: logger)
 
     // As often as you like, from as many tasks as you like:
     let answer = try await lookup.workflows(ofDetectors: [detectorID], in: .environment(environmentID))

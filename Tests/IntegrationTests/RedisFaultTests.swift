@@ -15,14 +15,18 @@ import Testing
         case resynchronisation
     }
 
-    private static let limits = KeyspaceLimits(lease: .milliseconds(1_500), degradedAge: .seconds(4))
+    private static let limits = KeyspaceLimits(lease: .milliseconds(1_500))
+    private static let degradedAge: Duration = .seconds(4)
+    private static let options = CacheOptions(degradedAge: degradedAge)
     private static let change = "UPDATE workflow_engine_workflow SET enabled = false WHERE id IN (11, 12)"
 
     /// Detectors 1 and 2, workflow 10 global, 11 in environment 5, 12 in environment 6; all linked, all cached.
     private func scenario(
         _ body: @Sendable (Scenario, LocalRedis, RunningWorker) async throws -> Void
     ) async throws {
-        try await Scenario.withOwnRedis(listensOnTCP: true, limits: Self.limits) { scenario, redis in
+        try await Scenario.withOwnRedis(listensOnTCP: true, limits: Self.limits, options: Self.options) {
+            scenario,
+            redis in
             try await scenario.insert(detectors: [1, 2], workflows: [(10, nil), (11, 5), (12, 6)])
             let worker = try await scenario.startWorker()
             try await worker.catchUp()
@@ -80,7 +84,7 @@ import Testing
                 guard found.ids != [10] else { return Optional(found.environment) }
                 switch found.trust {
                 case .healthy: #expect(changed.duration(to: began) < Self.limits.lease)
-                case .degraded: #expect(warmed.duration(to: began) < Self.limits.degradedAge)
+                case .degraded: #expect(warmed.duration(to: began) < Self.degradedAge)
                 case .disabled, .unreachable: Issue.record("an old answer, though \(found.trust)")
                 }
                 return nil

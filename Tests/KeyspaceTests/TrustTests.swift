@@ -57,7 +57,7 @@ struct EntryStampTests {
         trust: Trust = .healthy,
         limit: Duration = .seconds(60)
     ) -> EntryStamp.Verdict {
-        stamp.verdict(current: current, trust: trust, at: now, degradedLimit: limit)
+        stamp.verdict(current: current, trust: trust, at: now, degradedLimit: limit, timeToLive: .seconds(90))
     }
 
     @Test func `an entry is valid if and only if all three generations are equal and the entity has one`() throws {
@@ -86,6 +86,14 @@ struct EntryStampTests {
             #expect(verdict(of: stamp, against: current) == .valid)
             #expect(verdict(of: stamp, against: current, trust: .degraded) == (expected ? .valid : .tooOld))
             #expect(verdict(of: stamp, against: current, trust: .degraded, limit: .zero) == .tooOld)
+        }
+    }
+
+    @Test func `an entry that is older than any may be is not served, whoever vouches`() throws {
+        for (age, expected) in [(90, EntryStamp.Verdict.valid), (91, .expired)] as [(Int64, EntryStamp.Verdict)] {
+            let readAt = RedisTime(microseconds: now.microseconds - age * 1_000_000)
+            let stamp = try #require(current.stamp(readAt: readAt))
+            #expect(verdict(of: stamp, against: current) == expected)
         }
     }
 

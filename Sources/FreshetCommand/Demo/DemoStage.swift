@@ -16,9 +16,10 @@ final class DemoStage: Sendable {
     static let limits: KeyspaceLimits = {
         var limits = KeyspaceLimits()
         limits.lease = .seconds(2)
-        limits.degradedAge = .milliseconds(1_500)
         return limits
     }()
+    /// Likewise.
+    static let degradedAge: Duration = .milliseconds(1_500)
     static let namespace = CacheNamespace.workflows
 
     let postgres: LocalPostgres
@@ -56,10 +57,13 @@ final class DemoStage: Sendable {
             logger: logger
         )
         loader = PostgresWorkflowLoader(pool: pool)
-        lookup = WorkflowLookup(
+        var options = CacheOptions()
+        options.degradation = .serve(upTo: Self.degradedAge)
+        lookup = try WorkflowLookup(
             redis: redis,
             namespace: Self.namespace,
             limits: Self.limits,
+            options: options,
             loader: loader.load,
             logger: logger
         )

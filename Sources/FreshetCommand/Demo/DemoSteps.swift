@@ -190,7 +190,7 @@ struct DemoSteps {
 
         let early = try await stage.read(found.detector, in: environment)
         // The promise ends, and what was cached grows too old to be served without one: both are a matter of time alone.
-        let rest = max(try await stage.leaseRest(), cachedAt + DemoStage.limits.degradedAge - .now)
+        let rest = max(try await stage.leaseRest(), cachedAt + DemoStage.degradedAge - .now)
         try await Task.sleep(for: max(rest, .zero) + .milliseconds(1))
         let late = try await stage.read(found.detector, in: environment)
 

@@ -67,10 +67,13 @@ extension Scenario {
             maximumConnections: 2,
             logger: testLogger
         )
-        let lookup = WorkflowLookup(
+        var options = options
+        options.registry = CacheRegistry()
+        let lookup = try WorkflowLookup(
             redis: redis,
             namespace: namespace,
             limits: limits,
+            options: options,
             loader: PostgresWorkflowLoader(pool: pool).load,
             logger: testLogger
         )

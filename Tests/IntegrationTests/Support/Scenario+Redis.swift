@@ -10,12 +10,13 @@ extension Scenario {
     static func withOwnRedis(
         listensOnTCP: Bool = false,
         limits: KeyspaceLimits = KeyspaceLimits(),
+        options: CacheOptions = CacheOptions(),
         _ body: @Sendable (Scenario, LocalRedis) async throws -> Void
     ) async throws {
         let redis = try await LocalRedis.start(listensOnTCP: listensOnTCP, logger: testLogger)
         do {
             let servers = Servers(postgres: try await Servers.shared().postgres, redis: redis)
-            try await run(on: servers, limits: limits) { try await body($0, redis) }
+            try await run(on: servers, limits: limits, options: options) { try await body($0, redis) }
         } catch {
             await redis.destroy()
             throw error
@@ -26,14 +27,17 @@ extension Scenario {
     /// A further reader, as another process would be one.
     func reader(
         redis other: (any RedisClient)? = nil,
-        limits: KeyspaceLimits? = nil,
+        options: CacheOptions? = nil,
         logger: Logger = testLogger,
         loader: WorkflowLookup.Loader? = nil
-    ) -> WorkflowLookup {
-        WorkflowLookup(
+    ) throws -> WorkflowLookup {
+        var options = options ?? self.options
+        options.registry = CacheRegistry()
+        return try WorkflowLookup(
             redis: other ?? redis,
             namespace: namespace,
-            limits: limits ?? self.limits,
+            limits: limits,
+            options: options,
             loader: loader ?? loads.load,
             logger: logger
         )
@@ -88,10 +92,17 @@ extension Scenario {
 }
 
 extension KeyspaceLimits {
-    /// The defaults, but for these: what is minutes in production is moments in a test.
-    init(lease: Duration = .seconds(5), degradedAge: Duration = .seconds(60)) {
+    /// The defaults, but for this: what is seconds in production is moments in a test.
+    init(lease: Duration) {
         self.init()
         self.lease = lease
-        self.degradedAge = degradedAge
+    }
+}
+
+extension CacheOptions {
+    /// The defaults, but for this: what is minutes in production is moments in a test.
+    init(degradedAge: Duration) {
+        self.init()
+        degradation = .serve(upTo: degradedAge)
     }
 }

@@ -15,6 +15,7 @@ final class Scenario: Sendable {
     let database: String
     let namespace: CacheNamespace
     let limits: KeyspaceLimits
+    let options: CacheOptions
     /// A superuser's connection, for what the application and the DBA do.
     let admin: PostgresConnection
     let redis: RedisNode
@@ -24,11 +25,18 @@ final class Scenario: Sendable {
     private let pool: PostgresPool
     private let workers = Mutex<[RunningWorker]>([])
 
-    private init(servers: Servers, database: String, namespace: CacheNamespace, limits: KeyspaceLimits) async throws {
+    private init(
+        servers: Servers,
+        database: String,
+        namespace: CacheNamespace,
+        limits: KeyspaceLimits,
+        options: CacheOptions
+    ) async throws {
         self.servers = servers
         self.database = database
         self.namespace = namespace
         self.limits = limits
+        self.options = options
         admin = try await PostgresConnection.connect(
             PostgresConfiguration(connectionString: servers.postgres.connectionString(database: database)),
             logger: testLogger
@@ -42,10 +50,11 @@ final class Scenario: Sendable {
             logger: testLogger
         )
         loads = LoadProbe(loader: PostgresWorkflowLoader(pool: pool))
-        lookup = WorkflowLookup(
+        lookup = try WorkflowLookup(
             redis: redis,
             namespace: namespace,
             limits: limits,
+            options: options,
             loader: loads.load,
             logger: testLogger
         )
@@ -58,12 +67,13 @@ final class Scenario: Sendable {
         _ foreignKeys: ForeignKeys = .none,
         on servers: Servers? = nil,
         limits: KeyspaceLimits = KeyspaceLimits(),
+        options: CacheOptions = CacheOptions(),
         alone: Bool = false,
         bucketCount: Int = 1,
         _ body: @Sendable (Scenario) async throws -> Void
     ) async throws {
         try await Turnstile.scenarios.pass(alone: alone) {
-            try await runNow(foreignKeys, on: servers, limits: limits, bucketCount: bucketCount, body)
+            try await runNow(foreignKeys, on: servers, limits: limits, options: options, bucketCount: bucketCount, body)
         }
     }
 
@@ -71,6 +81,7 @@ final class Scenario: Sendable {
         _ foreignKeys: ForeignKeys,
         on servers: Servers?,
         limits: KeyspaceLimits,
+        options: CacheOptions,
         bucketCount: Int,
         _ body: @Sendable (Scenario) async throws -> Void
     ) async throws {
@@ -82,7 +93,8 @@ final class Scenario: Sendable {
             servers: shared,
             database: name,
             namespace: CacheNamespace(prefix: name, bucketCount: bucketCount),
-            limits: limits
+            limits: limits,
+            options: options
         )
         do {
             try await body(scenario)

@@ -1,0 +1,21 @@
+/// Does something until a deadline, if there is one; then it is cancelled.
+///
+/// - Throws: ``CacheError/Code/deadlineExceeded``, or what `body` throws.
+func before<Result: Sendable>(
+    _ deadline: ContinuousClock.Instant?,
+    _ body: @escaping @Sendable () async throws -> Result
+) async throws -> Result {
+    guard let deadline else { return try await body() }
+    return try await withThrowingTaskGroup(of: Result?.self) { group in
+        group.addTask { try await body() }
+        group.addTask {
+            try await Task.sleep(until: deadline, clock: .continuous)
+            return nil
+        }
+        defer { group.cancelAll() }
+        guard let first = try await group.next(), let result = first else {
+            throw CacheError(.deadlineExceeded, "no answer before the caller's deadline; give it more time")
+        }
+        return result
+    }
+}

@@ -1,0 +1,150 @@
+// Who loads what, among the processes that miss the same.
+//
+// Before it loads, a reader claims: the first to come is told to load, the others that somebody does already, for the
+// generations they have all read. Those wait for the value, looking for it again and again, for longer each time, up to a
+// bound; then they load by themselves. A claim is taken back by the fill, stored or not, and by a load that failed; it expires
+// by itself after a reader that died, and a bump makes it void. It only saves work: nothing relies on it.
+//
+// Inside one process claims are shared, so that a load under way may be joined whoever began it.
+//
+// Rejected: waiting for a message on a channel (a second connection for every reader, and lost messages need the polling
+// anyway), and a blocking command (it holds up the connection that all callers share).
+
+import Keyspace
+import Logging
+import Redis
+
+/// Claims loads among the processes that share a cache.
+struct FillClaims<Key: Hashable & Sendable, Value: Sendable>: Sendable {
+    typealias Miss = CacheReader<Key, Value>.Miss
+
+    let definition: CacheDefinition<Key, Value>
+    let redis: any RedisClient
+    let sharing: FillSharing
+    let logger: Logger
+    /// This process, as others see it.
+    let claimant = Generation.nonceText(.random(in: .min ... .max))
+
+    /// A key that is missing, and what its load would be stored under.
+    struct Claimed: Sendable {
+        var key: Key
+        var miss: Miss
+        /// Nil where what is loaded cannot be stored.
+        var stamp: EntryStamp?
+        /// What the claim was set to; nil where there is none.
+        var claim: String?
+        /// Whether another process is loading it.
+        var isHeld = false
+    }
+
+    /// Claims the loads of some misses, and gives a generation to every entity, and to the namespace, where there is none.
+    ///
+    /// What Redis does not answer is loaded all the same, without being stored.
+    func claim(_ misses: [(key: Key, miss: Miss)]) async throws -> [Claimed] {
+        var claimed = misses.map { Claimed(key: $0.key, miss: $0.miss, stamp: nil) }
+        try await seedNamespaces(&claimed)
+        let stampable = claimed.indices.filter {
+            claimed[$0].miss.readAt != nil && claimed[$0].miss.generations.namespace != nil
+        }
+        guard !stampable.isEmpty else { return claimed }
+        let entities = Dictionary(grouping: stampable) { definition.entity(claimed[$0].key) }
+            .sorted { $0.key.text < $1.key.text }
+        let batches = entities.compactMap { entity, places -> RedisBatch? in
+            guard let namespace = claimed[places[0]].miss.generations.namespace else { return nil }
+            let variants = places.map { definition.variant(claimed[$0].key) }
+            let arguments = KeyspaceScript.claimArguments(
+                namespace: namespace,
+                claimant: claimant,
+                age: sharing.claimAge,
+                limits: definition.limits
+            )
+            return RedisBatch(
+                script: .claim,
+                keys: [definition.namespace.key(of: entity)]
+                    + variants.map { definition.namespace.claimKey(of: entity, $0) },
+                arguments: (arguments + variants.map(\.text)).map { RedisArgument($0) }
+            )
+        }
+        let replies = try await send(batches, "Cannot claim")
+        for ((_, places), reply) in zip(entities, replies) {
+            guard case .array(let answer)? = reply.first, answer.count == 2 * places.count + 1,
+                let entity = answer[0].string.flatMap({ Generation($0) })
+            else { continue }
+            for (index, place) in places.enumerated() {
+                guard let variant = answer[2 * index + 1].string, let readAt = claimed[place].miss.readAt else {
+                    continue
+                }
+                claimed[place].miss.generations.entity = entity
+                claimed[place].miss.generations.variant = Generation(variant)
+                // One that cannot be read cannot be compared either.
+                guard variant.isEmpty || claimed[place].miss.generations.variant != nil else { continue }
+                claimed[place].stamp = claimed[place].miss.generations.stamp(readAt: readAt)
+                claimed[place].claim = claimed[place].stamp.map { KeyspaceScript.claim(under: $0, by: claimant) }
+                claimed[place].isHeld = answer[2 * index + 2].string == "held"
+            }
+        }
+        return claimed
+    }
+
+    /// Gives the namespace its first generation in every bucket that has none.
+    private func seedNamespaces(_ claimed: inout [Claimed]) async throws {
+        let buckets = Set(
+            claimed.filter { $0.miss.readAt != nil && $0.miss.generations.namespace == nil }.map(\.miss.bucket)
+        ).sorted()
+        guard !buckets.isEmpty else { return }
+        let batches = buckets.map { bucket in
+            RedisBatch(
+                script: .seedNamespace,
+                keys: [definition.namespace.headKey(bucket: bucket)],
+                arguments: [RedisArgument(Generation.seed().description)]
+            )
+        }
+        let replies = try await send(batches, "Cannot seed")
+        for (bucket, reply) in zip(buckets, replies) {
+            let generation = reply.first?.string.flatMap { Generation($0) }
+            for place in claimed.indices where claimed[place].miss.bucket == bucket {
+                claimed[place].miss.generations.namespace = claimed[place].miss.generations.namespace ?? generation
+            }
+        }
+    }
+
+    private func send(_ batches: [RedisBatch], _ failure: Logger.Message) async throws -> [[RedisReply]] {
+        do {
+            return try await redis.send(batches)
+        } catch {
+            if error.code == .cancelled { throw CancellationError() }
+            logger.debug(failure, metadata: ["error": "\(error)"])
+            return []
+        }
+    }
+
+    /// Takes the claims of a load back that has failed.
+    ///
+    /// In a task of its own, because the caller may have been cancelled; it ends with the time limit of Redis.
+    func release(_ claims: [(key: Key, claim: String)]) {
+        guard !claims.isEmpty else { return }
+        let batches = claims.map { key, claim in
+            let entity = definition.entity(key)
+            return RedisBatch(
+                script: .release,
+                keys: [definition.namespace.claimKey(of: entity, definition.variant(key))],
+                arguments: [RedisArgument(claim)]
+            )
+        }
+        Task { [redis, logger] in
+            do {
+                _ = try await redis.send(batches)
+            } catch {
+                logger.debug("Cannot take claims back; they expire", metadata: ["error": "\(error)"])
+            }
+        }
+    }
+}
+
+extension RedisBatch {
+    /// One run of a script of the contract.
+    init(script: KeyspaceScript, keys: [String], arguments: [RedisArgument]) {
+        self.init(key: keys[0])
+        append(RedisScript(name: script.name, source: script.source), keys: keys, arguments: arguments)
+    }
+}
