@@ -36,3 +36,6 @@ SET client_encoding = 'UTF8';
 \set migration m0006_ddl
 \set content `cat :folder/m0006_ddl.sql && echo`
 \ir apply.sql
+\set migration m0007_token
+\set content `cat :folder/m0007_token.sql && echo`
+\ir apply.sql

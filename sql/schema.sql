@@ -680,6 +680,24 @@ ALTER FUNCTION freshet.planned_triggers(detector_id name, workflow_id name, work
 
 COMMENT ON FUNCTION freshet.planned_triggers(detector_id name, workflow_id name, workflow_environment name, link_detector name, link_workflow name, level text) IS 'What freshet.attach() installs.';
 
+CREATE FUNCTION freshet.token() RETURNS text
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'freshet', 'pg_temp'
+    AS $$
+    SELECT pg_catalog.concat_ws(
+        ' ',
+        freshet.identity(),
+        COALESCE(
+            pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text,
+            pg_catalog.pg_current_snapshot()::pg_catalog.text
+        )
+    )
+$$;
+
+ALTER FUNCTION freshet.token() OWNER TO freshet_owner;
+
+COMMENT ON FUNCTION freshet.token() IS 'What a reader must not answer from before: this transaction where it has written, else all that is committed by now.';
+
 CREATE FUNCTION freshet.trigger_source(subject text, event text, id_column name DEFAULT NULL::name, environment_column name DEFAULT NULL::name, detector_column name DEFAULT NULL::name, workflow_column name DEFAULT NULL::name) RETURNS text
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'freshet', 'pg_temp'
@@ -1226,6 +1244,10 @@ REVOKE ALL ON FUNCTION freshet.notify_enabled() FROM PUBLIC;
 GRANT ALL ON FUNCTION freshet.notify_enabled() TO freshet_worker;
 
 REVOKE ALL ON FUNCTION freshet.planned_triggers(detector_id name, workflow_id name, workflow_environment name, link_detector name, link_workflow name, level text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION freshet.token() FROM PUBLIC;
+GRANT ALL ON FUNCTION freshet.token() TO freshet_reader;
+GRANT ALL ON FUNCTION freshet.token() TO freshet_worker;
 
 REVOKE ALL ON FUNCTION freshet.trigger_source(subject text, event text, id_column name, environment_column name, detector_column name, workflow_column name) FROM PUBLIC;
 

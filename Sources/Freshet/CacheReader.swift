@@ -67,8 +67,7 @@ struct CacheReader<Key: Hashable & Sendable, Value: Sendable>: Sendable {
         }
 
         func hasApplied(_ token: ReadToken) -> Bool {
-            trust == .healthy && head.snapshot?.contains(token.transaction) == true
-                && (token.postgres == nil || token.postgres == head.postgres)
+            trust == .healthy && token.isApplied(in: head)
         }
     }
 

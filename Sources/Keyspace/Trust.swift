@@ -29,7 +29,7 @@ public struct Head: Equatable, Sendable {
     /// Whether the cache is switched off for all readers.
     public var isSwitchedOff: Bool
     /// What has been applied; nil where it was not asked for, or cannot be read.
-    public var snapshot: AppliedSnapshot?
+    public var snapshot: TransactionSnapshot?
 
     /// The head out of the values of ``readerFields``, nil where absent.
     ///
@@ -41,7 +41,7 @@ public struct Head: Equatable, Sendable {
         lease = field(2).flatMap { Int64($0) }.flatMap { $0 > 0 && $0 < 1 << 40 ? .milliseconds($0) : nil }
         postgres = field(3)
         isSwitchedOff = field(4) == "off"
-        snapshot = field(5).flatMap { AppliedSnapshot($0) }
+        snapshot = field(5).flatMap { TransactionSnapshot($0) }
     }
 
     /// A head that was never written.

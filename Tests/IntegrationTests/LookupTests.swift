@@ -3,6 +3,8 @@ import Freshet
 import InvalidationWorker
 import Keyspace
 import LocalServices
+import Metrics
+import MetricsTestKit
 import Postgres
 import Redis
 import Synchronization
@@ -151,8 +153,8 @@ import Testing
             // The entity has a generation, so that all of them read the same.
             _ = try await scenario.read(1, .environment(6))
             let calls = scenario.loads.calls.count
-            let probe = RedisProbe(scenario.redis)
-            let reader = try scenario.reader(redis: probe)
+            let metrics = TestMetrics()
+            let reader = try withMetricsFactory(metrics) { try scenario.reader() }
             let hold = scenario.loads.holdNext()
             try await withThrowingTaskGroup(of: [Int64].self) { tasks in
                 for _ in 0..<50 {
@@ -161,11 +163,14 @@ import Testing
                     }
                 }
                 try await hold.queried()
-                _ = try await eventually("all to have read") { probe.sent.count >= 50 ? true : nil }
+                let shared = try metrics.expectCounter(
+                    "freshet_shared_loads_total",
+                    [("namespace", scenario.namespace.description)]
+                )
+                _ = try await eventually("all to have joined") { shared.totalValue == 49 ? true : nil }
                 hold.release()
                 for try await ids in tasks { #expect(ids == [10, 11]) }
             }
-            // Whoever had read but not yet asked when the load landed loads again: at most a straggler.
             #expect(scenario.loads.calls.count - calls == 1)
         }
     }

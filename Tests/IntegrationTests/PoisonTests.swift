@@ -187,8 +187,11 @@ import Testing
                     #expect(found.trust == .degraded)
                 }
             }
+            let applied = worker.events.count(of: .applied)
             worker.gate.open(.observing)
             try await scenario.reach(.healthy)
+            // Readers may rely on it before the worker has told.
+            try await worker.events.wait(for: .applied, count: applied + 1)
             #expect(worker.reports.last?.resetBuckets == [0])
             #expect(worker.events.count(of: .failingRedis) == 0)
             try await scenario.expectConsistent(detectors: [1, 2], environments: [5])

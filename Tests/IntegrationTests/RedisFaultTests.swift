@@ -92,8 +92,11 @@ import Testing
             #expect(served == .miss(.degraded))
             #expect(try await scenario.trust() == .degraded)
 
+            let applied = worker.events.count(of: .applied)
             worker.gate.open(.observing)
             try await scenario.reach(.healthy)
+            // Readers may rely on it before the worker has told.
+            try await worker.events.wait(for: .applied, count: applied + 1)
             #expect(worker.reports.last?.resetBuckets == [0])
             let after = try await scenario.read(2, .environment(6))
             #expect(after.ids == [10])
@@ -168,8 +171,11 @@ import Testing
             #expect(try await scenario.entry(2, .environment(7)) == nil)
             #expect(try await scenario.read(2, .environment(7)).ids == [10, 20])
 
+            let applied = worker.events.count(of: .applied)
             worker.gate.open(.observing)
             try await scenario.reach(.healthy)
+            // Readers may rely on it before the worker has told.
+            try await worker.events.wait(for: .applied, count: applied + 1)
             #expect(worker.reports.last?.resetBuckets == [0])
             #expect(try await scenario.read(1, .environment(5)).ids == [10])
             try await scenario.expectConsistent(detectors: [1, 2], environments: [5, 6, 7])

@@ -1,0 +1,56 @@
+import ArgumentParser
+import Keyspace
+import Logging
+import Redis
+
+/// `freshet cache`: the switch.
+struct CacheCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "cache",
+        abstract: "Switches the cache off or on for all readers.",
+        discussion: """
+            Off: readers load everything and store nothing, from their next lookup on, without a deployment. Invalidation goes
+            on, so that the cache is right when it is switched on again.
+
+            The switch lies in Redis, beside the data: a Redis that loses its data loses the switch.
+
+            EXAMPLE
+              $ freshet cache off
+              $ freshet cache on
+            """
+    )
+
+    /// What readers shall do.
+    enum Position: String, ExpressibleByArgument {
+        case on, off
+    }
+
+    @Argument(help: "on or off.")
+    var position: Position
+
+    @OptionGroup(title: "Settings")
+    var options: SettingsOptions
+
+    func run() async throws {
+        let settings = try options.resolve()
+        let redis = RedisNode(settings.redis, logger: settings.logger(.error))
+        let batches = settings.namespace.buckets.map { bucket in
+            let head = settings.namespace.headKey(bucket: bucket)
+            let command =
+                switch position {
+                case .off: RedisCommand("HSET", .string(head), "switch", "off")
+                case .on: RedisCommand("HDEL", .string(head), "switch")
+                }
+            return RedisBatch(key: head, commands: [command])
+        }
+        let result: Result<[[RedisReply]], RedisError>
+        do {
+            result = .success(try await redis.send(batches))
+        } catch {
+            result = .failure(error)
+        }
+        await redis.close()
+        for reply in try result.get().joined() { _ = try reply.get() }
+        try Terminal.write("\(settings.namespace): \(position.rawValue)")
+    }
+}
