@@ -35,9 +35,9 @@ public struct LoadLimits: Hashable, Sendable {
 /// How a value that another process is loading is waited for.
 public struct FillSharing: Hashable, Sendable {
     /// How long a reader waits for the value that another process is loading, before it loads by itself; zero never waits.
-    public var wait: Duration = .milliseconds(500)
+    public var wait: Duration = .seconds(1)
     /// For how long others believe that a process is loading which says nothing any more, as one does that was killed.
-    public var claimAge: Duration = .seconds(2)
+    public var claimAge: Duration = .seconds(3)
 
     /// The defaults.
     public init() {}

@@ -62,7 +62,10 @@ struct FillClaims<Key: Hashable & Sendable, Value: Sendable>: Sendable {
                 script: .claim,
                 keys: [definition.namespace.key(of: entity)]
                     + variants.map { definition.namespace.claimKey(of: entity, $0) },
-                arguments: (arguments + variants.map(\.text)).map { RedisArgument($0) }
+                arguments: arguments.map { RedisArgument($0) }
+                    + zip(places, variants).flatMap { place, variant in
+                        [RedisArgument(variant.text), isWorthReading(claimed[place].miss) ? "1" : ""]
+                    }
             )
         }
         let replies = try await send(batches, "Cannot claim")
@@ -84,6 +87,13 @@ struct FillClaims<Key: Hashable & Sendable, Value: Sendable>: Sendable {
             }
         }
         return claimed
+    }
+
+    /// Whether an entry that has come since the read would be a hit.
+    ///
+    /// While nobody vouches it may be too old though its generations are right, and a damaged one is not worth waiting for.
+    private func isWorthReading(_ miss: Miss) -> Bool {
+        miss.trust == .healthy && miss.reason != .damaged && miss.reason != .expired
     }
 
     /// Gives the namespace its first generation in every bucket that has none.

@@ -54,8 +54,9 @@ extension KeyspaceScript {
     /// under, so a bump makes it void: who loads since before the bump cannot store what others could wait for.
     ///
     /// KEYS: entity, then the claim of each variant. ARGV: generation for an entity without one, time to live of an entity in
-    /// ms, namespace generation, claimant, time to live of a claim in ms, then each variant. Answers the entity generation, and
-    /// for each variant its generation ('' for none yet) and `mine` or `held`.
+    /// ms, namespace generation, claimant, time to live of a claim in ms, then for each variant its text and '1' where an entry
+    /// that has come in the meantime is worth reading, '' where not. Answers the entity generation, and for each variant its
+    /// generation ('' for none yet) and `mine` or `held`. Such an entry is held, too: its load has ended.
     public static let claim = KeyspaceScript(
         name: "claim",
         source: wellFormed + """
@@ -67,13 +68,28 @@ extension KeyspaceScript {
                 redis.call('HSET', KEYS[1], 'g', entity)
                 redis.call('PEXPIRE', KEYS[1], ARGV[2])
             end
+
+            -- The generation as it stands in an entry; see EntryCodec.
+            local function bytes(generation)
+                if generation == '' then return string.rep('\\0', 16) end
+                local counter, nonce = string.match(generation, '^(%d+)%.(%x+)$')
+                local text = struct.pack('<I8', tonumber(counter))
+                for place = 15, 1, -2 do text = text .. string.char(tonumber(string.sub(nonce, place, place + 1), 16)) end
+                return text
+            end
+
             local answer = {entity}
             for index = 2, #KEYS do
-                local variant = redis.call('HGET', KEYS[1], 'g:' .. ARGV[index + 4]) or ''
+                local name = ARGV[2 * index + 2]
+                local variant = redis.call('HGET', KEYS[1], 'g:' .. name) or ''
+                local entry = ARGV[2 * index + 3] == '1' and redis.call('HGET', KEYS[1], 'e:' .. name)
+                local isReadable = entry and wellFormed(ARGV[3]) and (variant == '' or wellFormed(variant))
                 local guard = ARGV[3] .. ' ' .. entity .. ' ' .. variant .. ' '
                 local held = redis.pcall('GET', KEYS[index])
                 local verdict = 'mine'
-                if type(held) == 'string' and held ~= guard .. ARGV[4] and string.sub(held, 1, #guard) == guard then
+                if isReadable and string.sub(entry, 3, 50) == bytes(ARGV[3]) .. bytes(entity) .. bytes(variant) then
+                    verdict = 'held'
+                elseif type(held) == 'string' and held ~= guard .. ARGV[4] and string.sub(held, 1, #guard) == guard then
                     verdict = 'held'
                 else
                     -- A full Redis refuses: then everybody loads.

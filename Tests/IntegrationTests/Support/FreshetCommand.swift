@@ -11,6 +11,20 @@ let freshetExecutable: String = {
     return URL(fileURLWithPath: tests).deletingLastPathComponent().appendingPathComponent("freshet").path
 }()
 
+/// Runs some tests of this program in a process of its own, which must end well.
+func runThisProgram(filter: String, _ variables: [String: String]) async throws {
+    let program = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
+    let result = try await Subprocess.run(
+        .name("env"),
+        arguments: Arguments(["--", program, "--testing-library", "swift-testing", "--filter", filter]),
+        environment: cleanEnvironment(variables),
+        input: .none,
+        output: .string(limit: 1_024 * 1_024),
+        error: .string(limit: 1_024 * 1_024)
+    )
+    #expect(result.terminationStatus == .exited(0), "\(result.standardOutput)\n\(result.standardError)")
+}
+
 /// How a run of the executable ended, and what it printed.
 struct CommandOutcome: CustomStringConvertible {
     var status: TerminationStatus
