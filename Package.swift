@@ -13,6 +13,7 @@ let settings: [SwiftSetting] = [
 
 let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
 let configuration: Target.Dependency = .product(name: "Configuration", package: "swift-configuration")
+let inMemoryTracing: Target.Dependency = .product(name: "InMemoryTracing", package: "swift-distributed-tracing")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let metrics: Target.Dependency = .product(name: "Metrics", package: "swift-metrics")
 let metricsTestKit: Target.Dependency = .product(name: "MetricsTestKit", package: "swift-metrics")
@@ -110,7 +111,7 @@ let package = Package(
         .testTarget(name: "KeyspaceTests", dependencies: ["Keyspace"], swiftSettings: settings),
         .testTarget(
             name: "FreshetTests",
-            dependencies: ["Freshet", "Keyspace", "Redis", logging, nioConcurrencyHelpers],
+            dependencies: ["Freshet", "Keyspace", "Redis", inMemoryTracing, logging, nioConcurrencyHelpers, tracing],
             swiftSettings: settings
         ),
         .testTarget(

@@ -1,7 +1,6 @@
 import Freshet
 import Keyspace
 import Logging
-import NIOConcurrencyHelpers
 import Redis
 import Testing
 
@@ -9,24 +8,6 @@ import Testing
 ///
 /// No real server can be made to have a pass fall in between at will, hence one that answers from a list.
 struct TornHeadTests {
-    private final class ScriptedRedis: RedisClient {
-        private let answers: NIOLockedValueBox<[[[RedisReply]]]>
-        private let requests = NIOLockedValueBox<[[RedisBatch]]>([])
-
-        init(_ answers: [[[RedisReply]]]) {
-            self.answers = NIOLockedValueBox(answers)
-        }
-
-        var requestCount: Int { requests.withLockedValue { $0.count } }
-
-        func send(_ batches: [RedisBatch], timeLimit: Duration?) async throws(RedisError) -> [[RedisReply]] {
-            requests.withLockedValue { $0.append(batches) }
-            let next = answers.withLockedValue { $0.isEmpty ? nil : $0.removeFirst() }
-            guard let next else { throw RedisError(.protocolViolation, "one request too many") }
-            return next
-        }
-    }
-
     private func bulk(_ text: String) -> RedisReply { .bulk(Array(text.utf8)) }
 
     private func head(vouched: Int) -> RedisReply {

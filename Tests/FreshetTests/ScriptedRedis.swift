@@ -1,0 +1,21 @@
+import NIOConcurrencyHelpers
+import Redis
+
+/// A Redis that answers from a list, for what no real one can be made to do at will.
+final class ScriptedRedis: RedisClient {
+    private let answers: NIOLockedValueBox<[[[RedisReply]]]>
+    private let requests = NIOLockedValueBox<[[RedisBatch]]>([])
+
+    init(_ answers: [[[RedisReply]]]) {
+        self.answers = NIOLockedValueBox(answers)
+    }
+
+    var requestCount: Int { requests.withLockedValue { $0.count } }
+
+    func send(_ batches: [RedisBatch], timeLimit: Duration?) async throws(RedisError) -> [[RedisReply]] {
+        requests.withLockedValue { $0.append(batches) }
+        let next = answers.withLockedValue { $0.isEmpty ? nil : $0.removeFirst() }
+        guard let next else { throw RedisError(.protocolViolation, "one request too many") }
+        return next
+    }
+}
