@@ -105,7 +105,7 @@ let package = Package(
         .testTarget(name: "PostgresTests", dependencies: ["Postgres", logging], swiftSettings: settings),
         .testTarget(
             name: "RedisTests",
-            dependencies: ["Redis", logging, nioCore, nioEmbedded, nioPosix],
+            dependencies: ["Redis", logging, nioConcurrencyHelpers, nioCore, nioEmbedded, nioPosix],
             swiftSettings: settings
         ),
         .testTarget(name: "KeyspaceTests", dependencies: ["Keyspace"], swiftSettings: settings),

@@ -28,9 +28,9 @@ final class ConnectionHandler: ChannelInboundHandler, @unchecked Sendable {
     private var wasReady = false
     private var mustFlush = false
 
-    init(configuration: RedisConfiguration) {
+    init(configuration: RedisConfiguration, handshake: Handshake? = nil) {
         self.configuration = configuration
-        machine = ConnectionStateMachine(handshake: Handshake(configuration))
+        machine = ConnectionStateMachine(handshake: handshake ?? Handshake(configuration))
     }
 
     // MARK: Called by the owner
@@ -75,14 +75,36 @@ final class ConnectionHandler: ChannelInboundHandler, @unchecked Sendable {
         return true
     }
 
-    /// The caller of a place went away.
-    func abandon(_ place: UInt64) {
+    /// The caller of a place was cancelled.
+    ///
+    /// Its replies are awaited until its time is over all the same: a hanging server must lose the connection.
+    func cancelled(_ place: UInt64, deadline: NIODeadline) {
         machine.abandon(place)
+        // Without the request, which is free to go: two words until the limit is over.
+        context?.eventLoop.assumeIsolated().scheduleTask(deadline: deadline) { [self] in
+            guard machine.isWaiting(place) else { return }
+            close(
+                RedisError(
+                    .connectionLost,
+                    "the connection to \(configuration) was closed because a cancelled call had no reply in time"
+                )
+            )
+        }
     }
 
-    /// Whether replies are still missing in a place.
-    func isWaiting(_ place: UInt64) -> Bool {
-        machine.isWaiting(place)
+    /// The time of the caller of a place is over, and so the connection's: all behind it is late as well.
+    ///
+    /// Returns what the caller is to be told.
+    func timedOut(_ place: UInt64, limit: TimeAmount) -> RedisError {
+        let limit = "\(limit.nanoseconds / 1_000_000) ms"
+        machine.abandon(place)
+        close(
+            RedisError(
+                .connectionLost,
+                "the connection to \(configuration) was closed because another call had no reply within \(limit)"
+            )
+        )
+        return RedisError(.timedOut, "no reply from \(configuration) within the time limit of \(limit)")
     }
 
     /// Ends the connection: every caller that is left fails with this.

@@ -1,7 +1,8 @@
 /// What is said before the first command of a caller: log in, choose the database, give the connection a name.
 ///
 /// All of it goes out in one write. A refusal ends the connection, except that of the name: an access list may forbid
-/// `CLIENT`, and a nameless connection works as well.
+/// `CLIENT`, and a nameless connection works as well. A refusal to track ends it too: who asked for tracking keeps values
+/// in the belief that it will be told when they change.
 struct Handshake {
     enum Outcome {
         /// More replies are to come.
@@ -16,18 +17,26 @@ struct Handshake {
         case authenticate
         case select
         case setName
+        case track(redirectedTo: Int64)
     }
 
     private let configuration: RedisConfiguration
+    private let name: String
     private var steps: [Step]
 
-    init(_ configuration: RedisConfiguration) {
+    /// - Parameters:
+    ///   - name: What `CLIENT LIST` calls the connection.
+    ///   - tracker: The client id of the connection that is told when keys change which this one reads after
+    ///     `CLIENT CACHING YES`; nil does not track.
+    init(_ configuration: RedisConfiguration, name: String = "freshet", redirectingTo tracker: Int64? = nil) {
         self.configuration = configuration
+        self.name = name
         steps = []
         if configuration.password != nil { steps.append(.authenticate) }
         if configuration.database != 0 { steps.append(.select) }
         // Always: its reply proves that a Redis that wants no further credentials is at the other end.
         steps.append(.setName)
+        if let tracker { steps.append(.track(redirectedTo: tracker)) }
     }
 
     /// What to send, in order.
@@ -42,7 +51,10 @@ struct Handshake {
             case .select:
                 return RedisCommand("SELECT", RedisArgument(configuration.database))
             case .setName:
-                return RedisCommand("CLIENT", "SETNAME", "freshet")
+                return RedisCommand("CLIENT", "SETNAME", .string(name))
+            case .track(let tracker):
+                // Without NOLOOP: with it, a write of one's own ends the tracking of the key and says nothing (tried).
+                return RedisCommand("CLIENT", "TRACKING", "ON", "REDIRECT", .integer(tracker), "OPTIN")
             }
         }
     }
@@ -84,6 +96,12 @@ struct Handshake {
             )
         case (.setName, .permissionDenied), (.setName, .generic):
             return nil
+        case (.track, _):
+            return RedisError(
+                .cannotConnect,
+                "cannot track keys on \(configuration): \(error)",
+                underlying: error
+            )
         case (.select, .generic):
             return RedisError(
                 .cannotConnect,

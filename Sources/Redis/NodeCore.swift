@@ -12,7 +12,7 @@ internal import NIOCore
 /// The event loop's side of a node.
 ///
 /// `@unchecked Sendable` because, `eventLoop` apart, everything is used on that event loop only.
-final class NodeCore: @unchecked Sendable {
+final class NodeCore: RequestSink, @unchecked Sendable {
     let eventLoop: any EventLoop
     private let configuration: RedisConfiguration
     private let connector: Connector
@@ -84,17 +84,7 @@ final class NodeCore: @unchecked Sendable {
         eventLoop.assertInEventLoop()
         guard !request.cancelBeforeSubmission(), request.isPending else { return }
         if let (connection, place) = request.place {
-            connection.abandon(place)
-            // Without the request, which is free to go: two words until the limit is over.
-            eventLoop.assumeIsolated().scheduleTask(deadline: request.deadline) { [configuration] in
-                guard connection.isWaiting(place) else { return }
-                connection.close(
-                    RedisError(
-                        .connectionLost,
-                        "the connection to \(configuration) was closed because a cancelled call had no reply in time"
-                    )
-                )
-            }
+            connection.cancelled(place, deadline: request.deadline)
         } else {
             waiting.removeAll { $0 === request }
         }
@@ -103,8 +93,8 @@ final class NodeCore: @unchecked Sendable {
 
     private func timeOut(_ request: Request) {
         guard request.isPending else { return }
-        let limit = "\(request.timeLimit.nanoseconds / 1_000_000) ms"
         guard let (connection, place) = request.place else {
+            let limit = "\(request.timeLimit.nanoseconds / 1_000_000) ms"
             // The attempt goes on: it has its own limit, and others may wait longer.
             waiting.removeAll { $0 === request }
             let hint = configuration.tls == nil ? "" : "; does it speak TLS?"
@@ -115,16 +105,7 @@ final class NodeCore: @unchecked Sendable {
             )
             return
         }
-        connection.abandon(place)
-        connection.close(
-            RedisError(
-                .connectionLost,
-                "the connection to \(configuration) was closed because another call had no reply within \(limit)"
-            )
-        )
-        request.complete(
-            .failure(RedisError(.timedOut, "no reply from \(configuration) within the time limit of \(limit)"))
-        )
+        request.complete(.failure(connection.timedOut(place, limit: request.timeLimit)))
     }
 
     private func send(_ request: Request) {

@@ -59,7 +59,7 @@ public final class RedisNode: RedisClient {
             return batches.map { _ in [] }
         }
         var outcome = try pipeline.outcome(
-            of: try await replies(to: pipeline.commands, timeLimit: limit),
+            of: try await core.replies(to: pipeline.commands, timeLimit: limit),
             batches: batches
         )
         scripts.learn(outcome.learned)
@@ -70,7 +70,7 @@ public final class RedisNode: RedisClient {
         guard rest > .zero else {
             throw RedisError(.timedOut, "no time left to resend the scripts that \(configuration) does not know")
         }
-        for (address, reply) in zip(outcome.unknown, try await replies(to: commands, timeLimit: rest)) {
+        for (address, reply) in zip(outcome.unknown, try await core.replies(to: commands, timeLimit: rest)) {
             outcome.replies[address.batch][address.element] = reply
         }
         return outcome.replies
@@ -89,27 +89,6 @@ public final class RedisNode: RedisClient {
             // The event loop has been shut down, and its sockets with it.
             return
         }
-    }
-
-    private func replies(to commands: [RedisCommand], timeLimit: Duration) async throws(RedisError) -> [RedisReply] {
-        var encoder = RESPEncoder()
-        for command in commands {
-            try encoder.encode(command)
-        }
-        let request = Request(bytes: encoder.buffer, replyCount: commands.count, timeLimit: TimeAmount(timeLimit))
-        let core = self.core
-        let result: Result<[RedisReply], RedisError> = await withTaskCancellationHandler {
-            await withCheckedContinuation { continuation in
-                core.eventLoop.execute {
-                    core.submit(request) { continuation.resume(returning: $0) }
-                }
-            }
-        } onCancel: {
-            core.eventLoop.execute {
-                core.cancel(request)
-            }
-        }
-        return try result.get()
     }
 }
 
