@@ -3,6 +3,7 @@
 /// | key | type | content |
 /// |---|---|---|
 /// | `<prefix>:<name>:{<bucket>}` (head) | hash | `gen` `mark` `vouched` `lease` `pg` `snapshot` `switch` |
+/// | `<prefix>:<name>:{<bucket>}.gen` | string | `gen` of the last bump of the namespace, and written by it alone |
 /// | `<prefix>:<name>:{<bucket>}:<entity>` | hash, TTL | `g`, `g:<variant>` generations; `e:<variant>` entries |
 /// | `<prefix>:<name>:{<bucket>}:<entity>:c:<variant>` | string, TTL | who is loading the variant |
 ///
@@ -51,6 +52,14 @@ public struct CacheNamespace: Hashable, Sendable {
     /// The key of a bucket's head.
     public func headKey(bucket: Int) -> String {
         "\(prefix):\(name):{\(bucket)}"
+    }
+
+    /// The key that is written when the namespace is bumped, and at no other time, for readers that have Redis tell them.
+    ///
+    /// The head itself would tell them of every pass. Nobody relies on its value. No entity has this name, because theirs go
+    /// on with a colon.
+    public func bumpKey(bucket: Int) -> String {
+        "\(headKey(bucket: bucket)).gen"
     }
 
     /// The key that holds an entity's generations and entries.

@@ -7,6 +7,11 @@ public struct Entity: Hashable, Sendable {
     public init(_ id: Int64) {
         text = String(id)
     }
+
+    /// An entity by the last part of a key of ours.
+    init(partOfKey text: String) {
+        self.text = text
+    }
 }
 
 /// One of the separately invalidated answers of an entity: of workflow lookups, an environment or `global`.

@@ -98,7 +98,8 @@ public struct BucketPass: Equatable, Sendable {
 
     /// The keys of the run, for a bucket of a namespace.
     public func keys(bucket: Int, in namespace: CacheNamespace) -> [String] {
-        [namespace.headKey(bucket: bucket)] + entities.map { namespace.key(of: $0.entity) }
+        [namespace.headKey(bucket: bucket), namespace.bumpKey(bucket: bucket)]
+            + entities.map { namespace.key(of: $0.entity) }
     }
 
     /// The arguments of the run.

@@ -150,7 +150,7 @@ extension KeyspaceScript {
 
     /// The worker's pass over one bucket: compares the head with what the worker believes, bumps, and vouches.
     ///
-    /// KEYS: head, then the entities to bump. ARGV:
+    /// KEYS: head, the key that tells of a bump of the namespace, then the entities to bump. ARGV:
     ///
     ///  1. the mark that the head must have ('' for none);
     ///  2. the Postgres identity that the head must have ('' for none);
@@ -196,8 +196,8 @@ extension KeyspaceScript {
             -- beyond that the whole entity is bumped: one field is left.
             local limit = 2 * tonumber(ARGV[11])
             local entities, variants, absent, damaged = 0, 0, 0, 0
-            for index = 2, #KEYS do
-                local key, spec = KEYS[index], ARGV[index + 10]
+            for index = 3, #KEYS do
+                local key, spec = KEYS[index], ARGV[index + 9]
                 local current = redis.pcall('HGET', key, 'g')
                 if type(current) == 'table' then
                     redis.call('UNLINK', key)
@@ -222,6 +222,8 @@ extension KeyspaceScript {
             if ARGV[8] == '1' or not generation then
                 generation = raised(generation)
                 redis.call('HSET', head, 'gen', generation)
+                -- The head changes in every pass. This tells who keeps entries in memory that now none of them is valid.
+                redis.call('SET', KEYS[2], generation)
             end
             redis.call('HSET', head, 'mark', ARGV[3], 'pg', ARGV[4], 'lease', ARGV[6])
             if ARGV[5] ~= '' then redis.call('HSET', head, 'vouched', ARGV[5]) end
