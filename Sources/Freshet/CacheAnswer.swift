@@ -24,8 +24,10 @@ public struct CacheAnswer<Value: Sendable>: Sendable {
 
 /// Where an answer came from.
 public enum AnswerSource: Hashable, Sendable {
-    /// From a valid entry.
+    /// From a valid entry in Redis.
     case hit
+    /// From the memory of this process, where it is as valid as in Redis.
+    case near
     /// From the loader, for this reason.
     case miss(MissReason)
 }

@@ -12,6 +12,10 @@ public struct CacheOptions: Sendable {
     public var breaker = BreakerLimits()
     /// How long a read with a ``ReadToken`` waits for the worker before it loads.
     public var tokenWait: Duration = .milliseconds(100)
+    /// Whether decoded values are kept in the memory of this process as well; nil, as by default, keeps none.
+    ///
+    /// Off by default because it opens connections of its own, and needs the cache to be run.
+    public var nearCache: NearCacheOptions?
     /// Where the namespace is registered, so that it is not used by two caches at once.
     public var registry = CacheRegistry.process
 

@@ -7,6 +7,8 @@ struct CacheReader<Key: Hashable & Sendable, Value: Sendable>: Sendable {
     let redis: any RedisClient
     /// How old an entry may be that nobody vouches for.
     let degradedAge: Duration
+    /// Where hits are kept in memory; nil keeps none.
+    var near: NearCache<Key, Value>?
 
     /// The most entities that are read in one transaction: others wait meanwhile, about 2 µs for each.
     private static var entitiesPerTransaction: Int { 500 }
@@ -76,7 +78,23 @@ struct CacheReader<Key: Hashable & Sendable, Value: Sendable>: Sendable {
     /// - Parameter token: A transaction to look for among what has been applied.
     func read(_ keys: [Key], token: ReadToken? = nil) async throws(RedisError) -> Reading {
         let chunks = chunks(of: keys)
-        let replies = try await transact(chunks.map { batch($0, of: keys, withSnapshot: token != nil) })
+        let batches = chunks.map { batch($0, of: keys, withSnapshot: token != nil) }
+        // Before anything is sent: from here on an invalidation is about this read as well.
+        var nearRead = NearRead(of: keys, for: near, entity: definition.entity)
+        let sent = LocalTime.now
+        let tracked: [[RedisReply]]?
+        if let session = nearRead?.session {
+            tracked = try await transact(batches, of: chunks, over: session.connection)
+        } else {
+            tracked = nil
+        }
+        let replies: [[RedisReply]]
+        if let tracked {
+            replies = tracked
+        } else {
+            nearRead = nil
+            replies = try await transact(batches)
+        }
 
         var reading = Reading()
         var findings = [Finding?](repeating: nil, count: keys.count)
@@ -87,7 +105,9 @@ struct CacheReader<Key: Hashable & Sendable, Value: Sendable>: Sendable {
             for (index, (_, places)) in chunk.entities.enumerated() {
                 let reply = index + 2 < replies.count ? replies[index + 2] : .null
                 for (position, place) in places.enumerated() {
-                    findings[place] = finding(at: position, in: reply, bucket: bucket, number: chunk.bucket)
+                    findings[place] = finding(at: position, in: reply, bucket: bucket, number: chunk.bucket) {
+                        nearRead?.keep($0.candidate(sentAt: sent, timeToLive: definition.limits.timeToLive), at: place)
+                    }
                 }
             }
         }
@@ -161,9 +181,56 @@ struct CacheReader<Key: Hashable & Sendable, Value: Sendable>: Sendable {
         return replies
     }
 
+    /// Sends the same over a connection that tracks; nil where it is lost, or does not track all of it.
+    private func transact(
+        _ batches: [RedisBatch],
+        of chunks: [Chunk],
+        over connection: TrackedConnection
+    ) async throws(RedisError) -> [[RedisReply]]? {
+        let tracking = zip(batches, chunks).map { batch, chunk in
+            TrackedRead.tracking(batch, bumpKey: definition.namespace.bumpKey(bucket: chunk.bucket))
+        }
+        do {
+            let replies = try await connection.send(tracking).map { TrackedRead.replies($0) }
+            return replies.contains { $0 == nil } ? nil : replies.compactMap { $0 }
+        } catch {
+            switch error.code {
+            // It was lost just now. The other connection may be well, and has the whole time limit.
+            case .connectionLost, .cannotConnect, .closed, .protocolViolation: return nil
+            default: throw error
+            }
+        }
+    }
+
     // MARK: Deciding
 
-    private func finding(at position: Int, in reply: RedisReply, bucket: BucketReading, number: Int) -> Finding {
+    /// What Redis answered a key with.
+    private struct Hit {
+        var value: Value
+        var byteCount: Int
+        var bucket: Int
+        var namespace: Generation
+        var age: Duration
+
+        func candidate(sentAt sent: LocalTime, timeToLive: Duration) -> NearCache<Key, Value>.Shard.Candidate {
+            NearCache<Key, Value>.Shard.Candidate(
+                value: value,
+                byteCount: byteCount,
+                bucket: bucket,
+                namespace: namespace,
+                expires: sent + (timeToLive - age)
+            )
+        }
+    }
+
+    /// - Parameter keep: Is handed a hit that somebody vouches for.
+    private func finding(
+        at position: Int,
+        in reply: RedisReply,
+        bucket: BucketReading,
+        number: Int,
+        keep: (Hit) -> Void
+    ) -> Finding {
         var miss = Miss(
             reason: .absent,
             generations: Generations(namespace: bucket.head.generation, entity: nil, variant: nil),
@@ -198,7 +265,20 @@ struct CacheReader<Key: Hashable & Sendable, Value: Sendable>: Sendable {
                 timeToLive: definition.limits.timeToLive
             )
             switch verdict {
-            case .valid: return .hit(try definition.decode(entry.payload))
+            case .valid:
+                let value = try definition.decode(entry.payload)
+                if bucket.trust == .healthy {
+                    keep(
+                        Hit(
+                            value: value,
+                            byteCount: entry.payload.count,
+                            bucket: number,
+                            namespace: entry.stamp.namespace,
+                            age: time.since(entry.stamp.readAt)
+                        )
+                    )
+                }
+                return .hit(value)
             case .stale(let level): return missed(.stale(level))
             case .expired: return missed(.expired)
             case .tooOld: return missed(.degraded)

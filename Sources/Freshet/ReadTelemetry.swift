@@ -6,7 +6,8 @@
 // |---|---|---|---|
 // | `freshet_lookups_total` | counter | `trust` | lookups, by how far Redis could be relied on |
 // | `freshet_lookup_duration_seconds` | timer | | how long a lookup took |
-// | `freshet_hits_total` | counter | | answers from a valid entry |
+// | `freshet_hits_total` | counter | | answers from a valid entry in Redis |
+// | `freshet_near_hits_total` | counter | | answers from memory; a lookup with nothing else has no duration and no span |
 // | `freshet_misses_total` | counter | `reason`: see ``MissReason`` | answers that had to be loaded |
 // | `freshet_fills_total` | counter | `outcome`: stored, namespace, entity, variant, late, crowded, foreign, failed | stores |
 // | `freshet_loads_total` | counter | `result`: loaded, failed | queries to the loader |
@@ -40,6 +41,8 @@ import Tracing
 struct ReadTelemetry: Sendable {
     private let namespace: String
     private let hits: Counter
+    private let nearHits: Counter
+    private let nearLookups: Counter
     private let misses: [MissReason: Counter]
     private let lookups: [Trust: Counter]
     private let lookupDuration: Metrics.Timer
@@ -66,6 +69,9 @@ struct ReadTelemetry: Sendable {
             Dictionary(uniqueKeysWithValues: cases.map { ($0.0, counter(label, (name, $0.1))) })
         }
         hits = counter("freshet_hits_total")
+        nearHits = counter("freshet_near_hits_total")
+        // At hand, because a lookup in memory is quicker than one in a dictionary and a hash.
+        nearLookups = counter("freshet_lookups_total", ("trust", Trust.healthy.rawValue))
         misses = counters("freshet_misses_total", "reason", MissReason.all.map { ($0, $0.label) })
         lookups = counters("freshet_lookups_total", "trust", Trust.allCases.map { ($0, $0.rawValue) })
         lookupDuration = Metrics.Timer(label: "freshet_lookup_duration_seconds", dimensions: [("namespace", name)])
@@ -88,6 +94,8 @@ struct ReadTelemetry: Sendable {
         for reason in reasons { misses[reason]?.increment() }
     }
 
+    func foundNear(_ count: Int) { nearHits.increment(by: count) }
+    func lookedUpNear() { nearLookups.increment() }
     func filled(_ outcome: FillOutcome) { fills[outcome]?.increment() }
     func fillWasForeign(count: Int) { foreignFills.increment(by: count) }
     func fillFailed(count: Int) { failedFills.increment(by: count) }

@@ -38,6 +38,7 @@ public final class ReadThroughCache<Key: Hashable & Sendable, Value: Sendable>: 
     private let breaker: NIOLockedValueBox<CircuitBreaker>
     private let lastTrust = NIOLockedValueBox<Trust?>(nil)
     private let registration: CacheRegistry.Registration
+    private let near: NearCache<Key, Value>?
 
     /// What a load is shared by: a key under the generations it was missing for.
     private struct FlightKey: Hashable, Sendable {
@@ -81,7 +82,13 @@ public final class ReadThroughCache<Key: Hashable & Sendable, Value: Sendable>: 
         self.logger = logger
         let telemetry = ReadTelemetry(namespace: definition.namespace)
         self.telemetry = telemetry
-        reader = CacheReader(definition: definition, redis: redis, degradedAge: options.degradation.greatestAge)
+        near = options.nearCache.map { NearCache(namespace: definition.namespace, limits: $0.limits) }
+        reader = CacheReader(
+            definition: definition,
+            redis: redis,
+            degradedAge: options.degradation.greatestAge,
+            near: near
+        )
         claims = FillClaims(definition: definition, redis: redis, sharing: options.sharing, logger: logger)
         filler = CacheFiller(definition: definition, redis: redis, logger: logger, telemetry: telemetry)
         queue = LoadQueue(limits: options.loads) { keys in
@@ -95,9 +102,19 @@ public final class ReadThroughCache<Key: Hashable & Sendable, Value: Sendable>: 
         breaker = NIOLockedValueBox(CircuitBreaker(limits: options.breaker))
     }
 
-    /// Waits for a graceful shutdown.
+    /// Keeps the near cache right, where there is one, until a graceful shutdown.
+    ///
+    /// Without it lookups work as well, and nothing is answered from memory.
     public func run() async throws {
-        try await gracefulShutdown()
+        guard let near, let options = options.nearCache else { return try await gracefulShutdown() }
+        let feed = NearCacheFeed(
+            near: near,
+            redis: options.redis,
+            namespace: definition.namespace,
+            logger: logger,
+            pollInterval: options.pollInterval
+        )
+        await cancelWhenGracefulShutdown { await feed.run() }
     }
 
     /// The values of some keys: in one round trip where all are cached, with one load where some are not.
@@ -133,9 +150,47 @@ public final class ReadThroughCache<Key: Hashable & Sendable, Value: Sendable>: 
         deadline: ContinuousClock.Instant?
     ) async throws -> (Trust, [CacheAnswer<Value>]) {
         guard !keys.isEmpty else { return (try await trust(), []) }
-        return try await telemetry.lookUp(keys.count) {
+        guard let near, token == nil else {
+            return try await answersOfRedis(for: keys, after: token, deadline: deadline)
+        }
+        let now = LocalTime.now
+        let values = keys.map { near.value(for: $0, at: now) }
+        let rest = zip(keys, values).compactMap { key, value in value == nil ? key : nil }
+        if rest.count < keys.count { telemetry.foundNear(keys.count - rest.count) }
+        guard !rest.isEmpty else {
+            telemetry.lookedUpNear()
+            return (.healthy, values.compactMap { $0.map { CacheAnswer(value: $0, source: .near) } })
+        }
+        let (trust, answers) = try await answersOfRedis(for: rest, after: nil, deadline: deadline)
+        var others = answers.makeIterator()
+        return (trust, values.compactMap { $0.map { CacheAnswer(value: $0, source: .near) } ?? others.next() })
+    }
+
+    private func answersOfRedis(
+        for keys: [Key],
+        after token: ReadToken?,
+        deadline: ContinuousClock.Instant?
+    ) async throws -> (Trust, [CacheAnswer<Value>]) {
+        try await telemetry.lookUp(keys.count) {
             try await before(deadline) { try await self.lookUp(keys, after: token) }
         }
+    }
+
+    /// The values of one key, or of two, where they are in memory and may be answered now: nothing is allocated.
+    @inline(__always)
+    func nearValues(of key: Key, and other: Key?) -> (Value, Value?)? {
+        guard let near else { return nil }
+        let now = LocalTime.now
+        guard let value = near.value(for: key, at: now) else { return nil }
+        guard let other else {
+            telemetry.foundNear(1)
+            telemetry.lookedUpNear()
+            return (value, nil)
+        }
+        guard let second = near.value(for: other, at: now) else { return nil }
+        telemetry.foundNear(2)
+        telemetry.lookedUpNear()
+        return (value, second)
     }
 
     private func lookUp(_ keys: [Key], after token: ReadToken?) async throws -> (Trust, [CacheAnswer<Value>]) {

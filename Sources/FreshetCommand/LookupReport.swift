@@ -60,7 +60,7 @@ extension AnswerSource {
     /// `hit` or `miss`.
     var word: String {
         switch self {
-        case .hit: "hit"
+        case .hit, .near: "hit"
         case .miss: "miss"
         }
     }
@@ -68,7 +68,7 @@ extension AnswerSource {
     /// Why it is a miss.
     var reason: String? {
         switch self {
-        case .hit: nil
+        case .hit, .near: nil
         case .miss(let reason): reason.label
         }
     }

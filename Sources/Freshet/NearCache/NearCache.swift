@@ -18,6 +18,7 @@ final class NearCache<Key: Hashable & Sendable, Value: Sendable>: Sendable {
     private let namespace: CacheNamespace
     private let shards: [NIOLockedValueBox<Shard>]
     private let current = NIOLockedValueBox<Session?>(nil)
+    private let lastSession = NIOLockedValueBox<UInt64>(0)
 
     init(namespace: CacheNamespace, limits: NearCacheLimits) {
         self.namespace = namespace
@@ -71,6 +72,14 @@ final class NearCache<Key: Hashable & Sendable, Value: Sendable>: Sendable {
     }
 
     // MARK: Told by the feed
+
+    /// A number that no session of this cache has had.
+    func nextSession() -> UInt64 {
+        lastSession.withLockedValue { number in
+            number += 1
+            return number
+        }
+    }
 
     /// A pair of connections stands; reads may use it from now on.
     func begin(_ session: Session) {

@@ -32,6 +32,7 @@
 
 import Keyspace
 import Logging
+import NIOConcurrencyHelpers
 import Redis
 
 /// Opens the connections of a near cache, again and again, and tells it what Redis tells.
@@ -40,8 +41,7 @@ struct NearCacheFeed<Key: Hashable & Sendable, Value: Sendable>: Sendable {
     let redis: RedisConfiguration
     let namespace: CacheNamespace
     let logger: Logger
-    /// The time between two polls, after which a switched-off cache is noticed at the latest.
-    var pollInterval: Duration = .milliseconds(500)
+    let pollInterval: Duration
 
     /// The longest pause between two attempts to connect.
     static var longestPause: Duration { .seconds(5) }
@@ -51,15 +51,15 @@ struct NearCacheFeed<Key: Hashable & Sendable, Value: Sendable>: Sendable {
     /// Failures are logged and tried again; meanwhile nothing is answered from memory.
     func run() async {
         var failures = 0
-        var session: UInt64 = 0
         while !Task.isCancelled {
-            session += 1
+            let session = near.nextSession()
+            let wasHealthy = NIOLockedValueBox(false)
             do {
-                try await serve(session) { failures = 0 }
+                try await serve(session, wasHealthy)
             } catch {
                 near.end(session: session)
                 guard !Task.isCancelled else { return }
-                failures += 1
+                failures = wasHealthy.withLockedValue { $0 } ? 1 : failures + 1
                 logger.log(
                     level: failures > 1 ? .debug : .warning,
                     "Nothing is answered from memory",
@@ -71,27 +71,22 @@ struct NearCacheFeed<Key: Hashable & Sendable, Value: Sendable>: Sendable {
         }
     }
 
-    /// Serves one pair of connections until it is lost.
-    private func serve(_ session: UInt64, isGood: () -> Void) async throws {
-        let near = self.near
-        let connection = try await TrackedConnection.open(redis) { near.apply($0, session: session) }
+    /// Serves one pair of connections until it is lost, which it throws.
+    private func serve(_ session: UInt64, _ wasHealthy: NIOLockedValueBox<Bool>) async throws {
+        let (losses, loss) = AsyncStream.makeStream(of: RedisError.self)
+        let connection = try await TrackedConnection.open(redis) { [near] event in
+            near.apply(event, session: session)
+            if case .lost(let error) = event { loss.yield(error) }
+        }
         do {
+            try await checkTracking(connection)
             near.begin(NearCache.Session(number: session, connection: connection))
-            var wasHealthy = false
-            while true {
-                let lease = try await poll(connection)
-                switch lease {
-                case .healthy(let generations, let deadline):
-                    try await connection.catchUp()
-                    near.extend(session, generations: generations, until: deadline)
-                    isGood()
-                    if !wasHealthy { logger.info("Values are answered from memory") }
-                    wasHealthy = true
-                case .none:
-                    near.pause(session)
-                    wasHealthy = false
-                }
-                try await Task.sleep(for: pollInterval)
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask { try await poll(connection, session, wasHealthy) }
+                // At once, not when the next poll fails: what was lost is opened again the sooner.
+                group.addTask { for await error in losses { throw error } }
+                defer { group.cancelAll() }
+                try await group.next()
             }
         } catch {
             await connection.close()
@@ -99,11 +94,42 @@ struct NearCacheFeed<Key: Hashable & Sendable, Value: Sendable>: Sendable {
         }
     }
 
+    /// Moves the deadline on for as long as the worker vouches and both connections answer.
+    private func poll(
+        _ connection: TrackedConnection,
+        _ session: UInt64,
+        _ wasHealthy: NIOLockedValueBox<Bool>
+    ) async throws {
+        while true {
+            switch try await readHeads(connection) {
+            case .healthy(let generations, let deadline):
+                try await connection.catchUp()
+                near.extend(session, generations: generations, until: deadline)
+                let isNews = wasHealthy.withLockedValue { wasHealthy in
+                    defer { wasHealthy = true }
+                    return !wasHealthy
+                }
+                if isNews { logger.info("Values are answered from memory") }
+            case .none:
+                near.pause(session)
+            }
+            try await Task.sleep(for: pollInterval)
+        }
+    }
+
+    /// Whether this user may say which reads are tracked: without that each read would be sent twice.
+    private func checkTracking(_ connection: TrackedConnection) async throws {
+        // The command behind it uses it up.
+        let commands = [TrackedConnection.trackWhatFollows, RedisCommand("TIME")]
+        let replies = try await connection.send([RedisBatch(key: namespace.headKey(bucket: 0), commands: commands)])
+        _ = try replies.first?.first?.get()
+    }
+
     /// Reads the heads on the connection that tracking hangs on.
     ///
     /// Not in a transaction, because a full Redis queues nothing for one: the time, read behind the head, is no earlier than
     /// the head, and a later time only shortens the promise.
-    private func poll(_ connection: TrackedConnection) async throws -> NearLease {
+    private func readHeads(_ connection: TrackedConnection) async throws -> NearLease {
         let sent = LocalTime.now
         let replies = try await connection.send(
             namespace.buckets.map { bucket in
