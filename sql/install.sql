@@ -33,9 +33,12 @@ SET client_encoding = 'UTF8';
 \set migration m0005_attach
 \set content `cat :folder/m0005_attach.sql && echo`
 \ir apply.sql
-\set migration m0006_ddl
-\set content `cat :folder/m0006_ddl.sql && echo`
+\set migration m0006_workflows
+\set content `cat :folder/m0006_workflows.sql && echo`
 \ir apply.sql
 \set migration m0007_token
 \set content `cat :folder/m0007_token.sql && echo`
+\ir apply.sql
+\set migration m0008_datasources
+\set content `cat :folder/m0008_datasources.sql && echo`
 \ir apply.sql

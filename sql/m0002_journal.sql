@@ -2,9 +2,12 @@
 --
 -- A journal row is written in the transaction that made the change: it commits with it, rolls back with it, and
 -- survives whatever the change survives. The worker deletes the rows that it has applied. A row states facts (what
--- changed, which keys, which environments before and after), never conclusions: two concurrent transactions, one
--- linking a detector to a workflow, one moving that workflow to another environment, cannot see each other, so
--- neither could conclude rightly.
+-- changed, which keys, which values before and after), never conclusions: two concurrent transactions, one linking a
+-- detector to a workflow, one moving that workflow to another environment, cannot see each other, so neither could
+-- conclude rightly.
+--
+-- One journal serves every cache: a row belongs to one of them, or to all. Which keys and values a cache records, and in
+-- which columns of the journal, is part of its declaration: a file of its own among these adds the columns.
 --
 -- Guarantee: a statement that changed an attached table either has its journal row or fails.
 -- Locks: everything here is new; nothing waits.
@@ -17,18 +20,14 @@ CREATE TABLE freshet.change (
     -- The top-level transaction: the worker finds new rows by it, whatever rows others have left behind.
     xid                 xid8 NOT NULL DEFAULT pg_catalog.pg_current_xact_id(),
     changed_at          timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
-    -- detector, workflow or link: the table. entry: one detector in one environment. namespace: everything.
+    -- The cache whose triggers or functions wrote it; NULL concerns every cache.
+    cache               text,
+    -- A table of the cache, by the part it plays there; or something a person asked for. namespace: everything.
     subject             text NOT NULL,
     -- insert, update, delete; invalidate; and, for everything: truncate, drift, ddl, escalation, attach, detach.
     operation           text NOT NULL,
     -- How many keys or pairs are recorded; of an escalation, how many rows the statement touched; else 0.
     row_count           bigint NOT NULL,
-    detector_ids        bigint[],
-    workflow_ids        bigint[],
-    -- Parallel to workflow_ids (subject entry: to detector_ids). An element NULL is the global environment; the whole
-    -- array is NULL where there was no before (insert) or is no after (delete).
-    old_environment_ids bigint[],
-    new_environment_ids bigint[],
     -- Who, for people who watch.
     application_name    text DEFAULT pg_catalog.current_setting('application_name'),
     user_name           text DEFAULT SESSION_USER
@@ -80,15 +79,16 @@ COMMENT ON TABLE freshet.incarnation IS 'At most one row: a token that does not 
 GRANT SELECT, INSERT, UPDATE, DELETE ON freshet.incarnation TO freshet_worker;
 
 -- What the worker last did, written in the transaction that did it. The same mark is kept in Redis, beside the data:
--- where the two differ, one of the servers has lost something.
+-- where the two differ, one of the servers has lost something. A cache has a mark of its own, which changes whenever
+-- rows that concern it are taken from the journal, by whichever worker: one that does not know the cache leaves a mark
+-- which Redis does not have, so that the next one to serve the cache drops everything first.
 CREATE TABLE freshet.fence (
-    singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
-    mark      text,
-    triggers  text
+    cache    text PRIMARY KEY,
+    mark     text,
+    triggers text
 );
 COMMENT ON TABLE freshet.fence IS
-    'One row. mark: the worker''s last mark; triggers: fingerprint of the triggers it last acknowledged.';
-INSERT INTO freshet.fence DEFAULT VALUES;
+    'One row a cache. mark: the worker''s last mark; triggers: fingerprint of the triggers it last acknowledged.';
 GRANT SELECT, UPDATE ON freshet.fence TO freshet_worker;
 
 -- Whether a change wakes the worker with NOTIFY; the worker asks too, to know how often to poll. In order: the
@@ -111,83 +111,50 @@ END
 $function$;
 COMMENT ON FUNCTION freshet.notify_enabled() IS 'Whether a change sends NOTIFY freshet_change.';
 
--- Writes one journal row and wakes the worker. Internal: called by the trigger functions and by the functions below.
+-- Wakes the worker when the transaction commits. Internal: called by all that write the journal.
 --
 -- The payload is constant: duplicates fold within a transaction, and a forged NOTIFY can cause no more than a
 -- needless look at the journal. A full notification queue would fail the writer's commit, so it is left alone while
 -- over half full; the worker's poll finds the row.
+CREATE FUNCTION freshet.wake() RETURNS void
+LANGUAGE plpgsql SET search_path = freshet, pg_temp AS $function$
+BEGIN
+    IF freshet.notify_enabled() AND pg_catalog.pg_notification_queue_usage() <= 0.5 THEN
+        PERFORM pg_catalog.pg_notify('freshet_change', '');
+    END IF;
+END
+$function$;
+COMMENT ON FUNCTION freshet.wake() IS 'Wakes the worker when the transaction commits. Internal.';
+
+-- Writes one journal row that names no keys, and wakes the worker. Internal: called by the trigger functions and by
+-- the functions below.
 --
 -- No table but the journal is written and none but freshet.setting is read, so a SERIALIZABLE writer meets no
 -- conflict here except with somebody who changes a setting.
-CREATE FUNCTION freshet.journal(
-    subject text,
-    operation text,
-    row_count bigint DEFAULT 0,
-    detector_ids bigint[] DEFAULT NULL,
-    workflow_ids bigint[] DEFAULT NULL,
-    old_environment_ids bigint[] DEFAULT NULL,
-    new_environment_ids bigint[] DEFAULT NULL
-) RETURNS bigint
+CREATE FUNCTION freshet.journal(cache text, subject text, operation text, row_count bigint DEFAULT 0) RETURNS bigint
 LANGUAGE plpgsql SET search_path = freshet, pg_temp AS $function$
 DECLARE
     change_id bigint;
 BEGIN
-    INSERT INTO freshet.change AS c (
-        subject, operation, row_count, detector_ids, workflow_ids, old_environment_ids, new_environment_ids
-    ) VALUES (
-        journal.subject, journal.operation, journal.row_count, journal.detector_ids, journal.workflow_ids,
-        journal.old_environment_ids, journal.new_environment_ids
-    )
+    INSERT INTO freshet.change AS c (cache, subject, operation, row_count)
+    VALUES (journal.cache, journal.subject, journal.operation, journal.row_count)
     RETURNING c.id INTO change_id;
-
-    IF freshet.notify_enabled() AND pg_catalog.pg_notification_queue_usage() <= 0.5 THEN
-        PERFORM pg_catalog.pg_notify('freshet_change', '');
-    END IF;
+    PERFORM freshet.wake();
     RETURN change_id;
 END
 $function$;
-COMMENT ON FUNCTION freshet.journal(text, text, bigint, bigint[], bigint[], bigint[], bigint[]) IS
-    'Writes one journal row and wakes the worker. Internal.';
+COMMENT ON FUNCTION freshet.journal(text, text, text, bigint) IS
+    'Writes one journal row that names no keys, and wakes the worker. Internal.';
 
--- For migrations and people. They return the id of the journal row; it takes effect when the transaction commits.
+-- For migrations and people. Returns the id of the journal row; it takes effect when the transaction commits. Each
+-- cache has functions of its own beside it.
 CREATE FUNCTION freshet.invalidate_all() RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = freshet, pg_temp AS $function$
 BEGIN
-    RETURN freshet.journal('namespace', 'invalidate');
+    RETURN freshet.journal(NULL, 'namespace', 'invalidate');
 END
 $function$;
-COMMENT ON FUNCTION freshet.invalidate_all() IS 'Invalidates everything, when the transaction commits.';
-
-CREATE FUNCTION freshet.invalidate_detector(detector_id bigint) RETURNS bigint
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = freshet, pg_temp AS $function$
-BEGIN
-    IF detector_id IS NULL THEN
-        RAISE EXCEPTION 'the detector to invalidate is NULL'
-            USING ERRCODE = 'null_value_not_allowed',
-                  HINT = 'Name a detector, or call freshet.invalidate_all() to invalidate everything.';
-    END IF;
-    RETURN freshet.journal('detector', 'invalidate', 1, detector_ids => ARRAY[detector_id]);
-END
-$function$;
-COMMENT ON FUNCTION freshet.invalidate_detector(bigint) IS
-    'Invalidates a detector in every environment, when the transaction commits.';
-
-CREATE FUNCTION freshet.invalidate_detector(detector_id bigint, environment_id bigint) RETURNS bigint
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = freshet, pg_temp AS $function$
-BEGIN
-    IF detector_id IS NULL THEN
-        RAISE EXCEPTION 'the detector to invalidate is NULL'
-            USING ERRCODE = 'null_value_not_allowed',
-                  HINT = 'Name a detector, or call freshet.invalidate_all() to invalidate everything.';
-    END IF;
-    RETURN freshet.journal(
-        'entry', 'invalidate', 1,
-        detector_ids => ARRAY[detector_id], new_environment_ids => ARRAY[environment_id]
-    );
-END
-$function$;
-COMMENT ON FUNCTION freshet.invalidate_detector(bigint, bigint) IS
-    'Invalidates a detector in one environment (NULL: the global one), when the transaction commits.';
+COMMENT ON FUNCTION freshet.invalidate_all() IS 'Invalidates everything in every cache, when the transaction commits.';
 
 -- Which Postgres this is: '<system identifier>/<timeline>/<incarnation token>', the token '-' where there is none,
 -- and 'replica' on a server in recovery, where neither the UNLOGGED table nor the current WAL position can be read.
@@ -217,8 +184,6 @@ REVOKE ALL ON ALL FUNCTIONS IN SCHEMA freshet FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION
     freshet.identity(),
     freshet.notify_enabled(),
-    freshet.invalidate_all(),
-    freshet.invalidate_detector(bigint),
-    freshet.invalidate_detector(bigint, bigint)
+    freshet.invalidate_all()
 TO freshet_worker;
 GRANT EXECUTE ON FUNCTION freshet.identity() TO freshet_reader;

@@ -1,4 +1,8 @@
--- Which tables are attached, and whether their triggers still are as attached.
+-- What a cache is to Postgres, which tables are attached for it, and whether their triggers still are as attached.
+--
+-- A cache is declared by rows of three tables, in a migration of its own, together with the columns that it adds to the
+-- journal: which tables it watches, which events of them, and which of their columns are journaled and how. Everything
+-- else (triggers, attach and detach, the view below) is made from these rows, and names no cache.
 --
 -- Tables are remembered by schema-qualified name, never by OID: after a migration that copies a table and swaps the
 -- names, the name is what the application writes, and an OID would go on watching the old copy.
@@ -7,33 +11,67 @@
 
 SET LOCAL ROLE freshet_owner;
 
-CREATE TABLE freshet.attachment (
-    subject            text PRIMARY KEY CHECK (subject IN ('detector', 'workflow', 'link')),
-    schema_name        name NOT NULL,
-    table_name         name NOT NULL,
-    id_column          name,
-    environment_column name,
-    detector_column    name,
-    workflow_column    name,
-    level              text NOT NULL CHECK (level IN ('statement', 'row')),
-    -- Each calls the function freshet.<name without the leading "freshet_">().
-    trigger_names      text[] NOT NULL,
-    CONSTRAINT attachment_columns CHECK (
-        CASE subject
-            WHEN 'detector' THEN id_column IS NOT NULL
-                AND environment_column IS NULL AND detector_column IS NULL AND workflow_column IS NULL
-            WHEN 'workflow' THEN id_column IS NOT NULL AND environment_column IS NOT NULL
-                AND detector_column IS NULL AND workflow_column IS NULL
-            WHEN 'link' THEN detector_column IS NOT NULL AND workflow_column IS NOT NULL
-                AND id_column IS NULL AND environment_column IS NULL
-        END
-    )
+CREATE TABLE freshet.cache (
+    name        text PRIMARY KEY CHECK (name ~ '^[a-z][a-z0-9]*$'),
+    -- Where an optional cache is not attached, it does not exist; where another is not, that is a problem to be told.
+    is_optional boolean NOT NULL,
+    -- What attaches it, for messages: the name of a function.
+    attach_name text NOT NULL
 );
-COMMENT ON TABLE freshet.attachment IS 'The attached tables. Written by freshet.attach() and freshet.detach() only.';
+COMMENT ON TABLE freshet.cache IS 'The caches. Written by migrations only.';
+
+CREATE TABLE freshet.cache_table (
+    -- The part that a table plays in a cache. Unique among all caches, because triggers are named by it.
+    subject text PRIMARY KEY CHECK (subject ~ '^[a-z][a-z_]*$'),
+    cache   text NOT NULL REFERENCES freshet.cache,
+    -- In which order the tables are given to attach.
+    place   smallint NOT NULL,
+    -- insert, update, delete: what is journaled. TRUNCATE always is.
+    events  text[] NOT NULL CHECK (events <@ ARRAY['insert', 'update', 'delete']),
+    -- Whether the worker reads the declared columns, to resolve changes.
+    is_read boolean NOT NULL,
+    UNIQUE (cache, place)
+);
+COMMENT ON TABLE freshet.cache_table IS 'The tables that a cache watches. Written by migrations only.';
+
+CREATE TABLE freshet.cache_column (
+    subject      text NOT NULL REFERENCES freshet.cache_table,
+    -- The part that the column plays in its table.
+    role         text NOT NULL CHECK (role ~ '^[a-z][a-z_]*$'),
+    place        smallint NOT NULL,
+    -- key: tells the rows of a statement apart, and a row without it is in nobody's cache. Journaled as itself.
+    -- value: journaled as it was before and as it is after. A table without values tells of an UPDATE only whose rows
+    -- it changed: those of the keys before and those of the keys after.
+    part         text NOT NULL CHECK (part IN ('key', 'value')),
+    -- integer: smallint, integer or bigint. text: text or varchar, compared byte for byte.
+    kind         text NOT NULL CHECK (kind IN ('integer', 'text')),
+    -- The column of freshet.change, an array; of a value there are two, with old_ and new_ in front.
+    journaled_as name NOT NULL,
+    -- The parameter of the function that attaches, for messages.
+    parameter    text NOT NULL,
+    PRIMARY KEY (subject, role),
+    UNIQUE (subject, place)
+);
+COMMENT ON TABLE freshet.cache_column IS 'The columns that a cache reads. Written by migrations only.';
+
+CREATE TABLE freshet.attachment (
+    subject       text PRIMARY KEY REFERENCES freshet.cache_table,
+    cache         text NOT NULL REFERENCES freshet.cache,
+    schema_name   name NOT NULL,
+    table_name    name NOT NULL,
+    -- The names of the declared columns, by role.
+    columns       jsonb NOT NULL,
+    level         text NOT NULL CHECK (level IN ('statement', 'row')),
+    -- Each calls the function freshet.<name without the leading "freshet_">().
+    trigger_names text[] NOT NULL
+);
+COMMENT ON TABLE freshet.attachment IS
+    'The attached tables. Written by the functions that attach and detach only.';
 GRANT SELECT ON freshet.attachment TO freshet_worker;
 
--- Always three rows, one a subject, so that bool_and(ok) answers for all. The catalogs are read as ordinary tables,
--- by name and without casts to regclass, so a query that reads the journal and this view sees both in one snapshot.
+-- A row for each table of each cache that is attached or ought to be, so that bool_and(ok) answers for all. The catalogs
+-- are read as ordinary tables, by name and without casts to regclass, so a query that reads the journal and this view
+-- sees both in one snapshot.
 --
 --   fingerprint  changes whenever the table or one of its triggers was replaced, rewritten, disabled or enabled in
 --                between, even where all is well again now: oid, relfilenode, the transaction that last wrote the table's
@@ -50,8 +88,10 @@ SELECT
     pg_catalog.concat_ws(':', s.subject, c.oid, c.xmin, c.relfilenode, k.fingerprint, t.fingerprint) AS fingerprint,
     w.problem,
     CASE WHEN a.subject IS NOT NULL THEN pg_catalog.format('%I.%I', a.schema_name, a.table_name) END AS table_name,
-    c.oid IS NOT NULL AND t.missing IS NULL AND t.disabled IS NULL AS triggers_enabled
-FROM (VALUES ('detector'), ('workflow'), ('link')) AS s (subject)
+    c.oid IS NOT NULL AND t.missing IS NULL AND t.disabled IS NULL AS triggers_enabled,
+    s.cache
+FROM freshet.cache AS h
+JOIN freshet.cache_table AS s ON s.cache = h.name
 LEFT JOIN freshet.attachment AS a ON a.subject = s.subject
 LEFT JOIN pg_catalog.pg_namespace AS n ON n.nspname = a.schema_name
 LEFT JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid AND c.relname = a.table_name
@@ -62,13 +102,23 @@ CROSS JOIN LATERAL (
             pg_catalog.format('%s=%I/%s/%s', o.attnum, o.attname, o.atttypid, o.xmin), ',' ORDER BY o.attnum))
         FROM pg_catalog.pg_attribute AS o
         WHERE o.attrelid = c.oid AND o.attnum > 0) AS fingerprint,
-        pg_catalog.string_agg(u.name, ', ' ORDER BY u.place)
-            FILTER (WHERE f.atttypid IS NULL OR f.atttypid NOT IN (20, 21, 23)) AS unfit  -- bigint, smallint, integer
-    FROM pg_catalog.unnest(ARRAY[a.id_column, a.environment_column, a.detector_column, a.workflow_column])
-        WITH ORDINALITY AS u (name, place)
-    LEFT JOIN pg_catalog.pg_attribute AS f
-        ON f.attrelid = c.oid AND f.attname = u.name AND f.attnum > 0 AND NOT f.attisdropped
-    WHERE u.name IS NOT NULL
+        pg_catalog.string_agg(u.name, ', ' ORDER BY u.place) FILTER (WHERE NOT u.fits) AS unfit,
+        pg_catalog.string_agg(DISTINCT CASE u.kind WHEN 'integer' THEN 'integers' ELSE u.kind END, ' or ')
+            FILTER (WHERE NOT u.fits) AS wanted
+    FROM (
+        SELECT
+            a.columns ->> d.role AS name, d.place, d.kind,
+            CASE d.kind
+                WHEN 'integer' THEN COALESCE(f.atttypid IN (20, 21, 23), false)  -- bigint, smallint, integer
+                ELSE COALESCE(f.atttypid IN (25, 1043) AND l.collisdeterministic, false)  -- text, varchar
+            END AS fits
+        FROM freshet.cache_column AS d
+        LEFT JOIN pg_catalog.pg_attribute AS f
+            ON f.attrelid = c.oid AND f.attname = (a.columns ->> d.role)::pg_catalog.name
+            AND f.attnum > 0 AND NOT f.attisdropped
+        LEFT JOIN pg_catalog.pg_collation AS l ON l.oid = f.attcollation
+        WHERE d.subject = a.subject
+    ) AS u
 ) AS k
 -- The triggers that attach made.
 CROSS JOIN LATERAL (
@@ -89,11 +139,11 @@ CROSS JOIN LATERAL (
 CROSS JOIN LATERAL (
     SELECT CASE
         WHEN a.subject IS NULL THEN
-            pg_catalog.format('no %s table is attached; run freshet.attach()', s.subject)
+            pg_catalog.format('no %s table is attached; run %s()', s.subject, h.attach_name)
         WHEN c.oid IS NULL THEN
             pg_catalog.format(
-                'table %I.%I does not exist; if it has another name now, run freshet.detach() and attach that',
-                a.schema_name, a.table_name
+                'table %I.%I does not exist; if it has another name now, run %s() and attach that',
+                a.schema_name, a.table_name, pg_catalog.replace(h.attach_name, '.attach', '.detach')
             )
         WHEN c.relkind <> 'r' OR c.relispartition
             OR EXISTS (SELECT FROM pg_catalog.pg_inherits AS i WHERE c.oid IN (i.inhrelid, i.inhparent))
@@ -105,34 +155,36 @@ CROSS JOIN LATERAL (
             )
         WHEN t.missing IS NOT NULL THEN
             pg_catalog.format(
-                'triggers missing on %I.%I: %s; run freshet.attach() again', a.schema_name, a.table_name, t.missing
+                'triggers missing on %I.%I: %s; run %s() again',
+                a.schema_name, a.table_name, t.missing, h.attach_name
             )
         WHEN t.disabled IS NOT NULL THEN
             pg_catalog.format(
-                'triggers not enabled ALWAYS on %I.%I: %s; run freshet.attach() again',
-                a.schema_name, a.table_name, t.disabled
+                'triggers not enabled ALWAYS on %I.%I: %s; run %s() again',
+                a.schema_name, a.table_name, t.disabled, h.attach_name
             )
         WHEN k.unfit IS NOT NULL THEN
             pg_catalog.format(
-                'columns of %I.%I renamed or no longer integers: %s; run freshet.attach() with the columns of today',
-                a.schema_name, a.table_name, k.unfit
+                'columns of %I.%I renamed or no longer %s: %s; run %s() with the columns of today',
+                a.schema_name, a.table_name, k.wanted, k.unfit, h.attach_name
             )
         WHEN a.level = 'statement'
             AND EXISTS (SELECT FROM pg_catalog.pg_subscription_rel AS r WHERE r.srrelid = c.oid)
         THEN
             pg_catalog.format(
                 'a subscription writes %I.%I, which fires no statement triggers; '
-                'run freshet.attach() with level => ''row''',
-                a.schema_name, a.table_name
+                'run %s() with level => ''row''',
+                a.schema_name, a.table_name, h.attach_name
             )
-        -- About the role that asks. The detector table is not read by the worker.
-        WHEN s.subject <> 'detector' AND pg_catalog.row_security_active(c.oid) THEN
+        -- About the role that asks, which is the worker's.
+        WHEN s.is_read AND pg_catalog.row_security_active(c.oid) THEN
             pg_catalog.format(
                 'row-level security hides rows of %I.%I from role %s; ALTER ROLE %3$I BYPASSRLS',
                 a.schema_name, a.table_name, CURRENT_USER
             )
     END AS problem
-) AS w;
+) AS w
+WHERE NOT h.is_optional OR EXISTS (SELECT FROM freshet.attachment AS o WHERE o.cache = h.name);
 COMMENT ON VIEW freshet.attached IS
-    'Three rows: each attached table, whether its triggers are as attached, and what is wrong.';
+    'A row for each attached table: whether its triggers are as attached, and what is wrong.';
 GRANT SELECT ON freshet.attached TO freshet_worker;

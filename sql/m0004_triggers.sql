@@ -1,11 +1,15 @@
--- The trigger functions that freshet.attach() generates for the three tables of the application.
+-- The trigger functions that attach generates for the tables of a cache, from its declaration; and event triggers, for
+-- what the triggers of a table cannot see.
 --
 -- Statement level (the default): AFTER triggers with transition tables, one for each event, because Postgres allows
 -- a transition table to a trigger of one event only. A statement costs one journal row, however many rows it changes
--- (an UPDATE of workflow ids: up to three). A statement that changes nothing, or no rows, journals nothing. One that
+-- (an UPDATE of keys: up to three). A statement that changes nothing, or no rows, journals nothing. One that
 -- changes more rows than the setting escalation_rows journals a single "escalation", which invalidates everything.
 -- Row level: for the subscriber of a logical replication, whose apply process fires row triggers only. One journal
 -- row a changed row, and no escalation.
+--
+-- A table that plays a part in two caches bears the triggers of both, and a statement on it costs a journal row for each:
+-- so one cache is attached, mended and detached without touching the other.
 --
 -- The generated functions read their transition tables and freshet.setting, and no table of the application. They
 -- run as freshet_owner (SECURITY DEFINER), so a writer needs no privilege in schema freshet, and policies and grants
@@ -20,17 +24,48 @@
 
 SET LOCAL ROLE freshet_owner;
 
--- The body of the trigger function for one table and event. Pure text: what attach would install can be read
--- beforehand, and attach compares it with what is installed.
-CREATE FUNCTION freshet.trigger_source(
-    subject text,
-    event text,
-    id_column name DEFAULT NULL,
-    environment_column name DEFAULT NULL,
-    detector_column name DEFAULT NULL,
-    workflow_column name DEFAULT NULL
-) RETURNS text
-LANGUAGE plpgsql IMMUTABLE SET search_path = freshet, pg_temp AS $function$
+-- Writes a template out for the columns of a table: {{part|separator|text}} becomes the text once for each column of
+-- that part, joined by the separator. Parts: key, value, both (keys first), first (the first key). In the text, <column>
+-- is the name of the column, quoted where it must be, <role> its role, <type> bigint or text, <journal> the column of the
+-- journal. What is written out is not looked at again, so names may contain anything.
+CREATE FUNCTION freshet.write_out(template text, subject text, columns jsonb) RETURNS text
+LANGUAGE sql STABLE SET search_path = freshet, pg_temp AS $function$
+    SELECT pg_catalog.string_agg(
+        CASE p.place WHEN 1 THEN p.piece ELSE COALESCE(e.text, '') || pg_catalog.substr(p.piece, q.closing + 2) END,
+        '' ORDER BY p.place
+    )
+    FROM pg_catalog.unnest(pg_catalog.string_to_array(write_out.template, '{{')) WITH ORDINALITY AS p (piece, place)
+    CROSS JOIN LATERAL (SELECT pg_catalog.strpos(p.piece, '}}') AS closing) AS q
+    CROSS JOIN LATERAL (
+        SELECT pg_catalog.regexp_match(pg_catalog.substr(p.piece, 1, q.closing - 1), '^(\w+)\|([^|]*)\|(.*)$') AS part
+        WHERE p.place > 1
+        UNION ALL
+        SELECT NULL WHERE p.place = 1
+    ) AS m
+    CROSS JOIN LATERAL (
+        SELECT pg_catalog.string_agg(
+            -- The name last, because it may look like any of the others.
+            pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(m.part[3],
+                '<role>', c.role),
+                '<type>', CASE c.kind WHEN 'integer' THEN 'bigint' ELSE 'text' END),
+                '<journal>', c.journaled_as),
+                '<column>', pg_catalog.quote_ident(write_out.columns ->> c.role)),
+            m.part[2] ORDER BY c.part, c.place
+        ) AS text
+        FROM (
+            SELECT k.*, pg_catalog.row_number() OVER (PARTITION BY k.part ORDER BY k.place) = 1 AS is_first
+            FROM freshet.cache_column AS k
+            WHERE k.subject = write_out.subject
+        ) AS c
+        WHERE m.part[1] IN (c.part, 'both') OR m.part[1] = 'first' AND c.part = 'key' AND c.is_first
+    ) AS e
+$function$;
+COMMENT ON FUNCTION freshet.write_out(text, text, jsonb) IS 'Writes a template out for the columns of a table. Internal.';
+
+-- The body of the trigger function for one table and event, from the declaration and the names of the columns by role.
+-- Pure text: what attach would install can be read beforehand, and attach compares it with what is installed.
+CREATE FUNCTION freshet.trigger_source(subject text, event text, columns jsonb) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = freshet, pg_temp AS $function$
 DECLARE
     -- Names that the application may have used for columns are harmless: columns are always qualified, variables
     -- labelled.
@@ -39,307 +74,335 @@ DECLARE
 DECLARE
     row_limit bigint;
     changed_rows bigint;
-    detectors bigint[];
-    workflows bigint[];
-    old_environments bigint[];
-    new_environments bigint[];
-    deleted_workflows bigint[];
-    deleted_environments bigint[];
-    inserted_workflows bigint[];
-    inserted_environments bigint[];
-BEGIN
+{{key||    key_<role> <type>[];
+}}{{value||    old_<role> <type>[];
+    new_<role> <type>[];
+}}@declare@BEGIN
     SELECT s.value::bigint INTO row_limit FROM freshet.setting AS s WHERE s.name = 'escalation_rows';
     BEGIN
-{{read}}
+@read@
     EXCEPTION WHEN OTHERS THEN
         RAISE LOG 'freshet: rows of %.% could not be read: % (%)', TG_TABLE_SCHEMA, TG_TABLE_NAME, SQLERRM, SQLSTATE;
-        PERFORM freshet.journal('{{subject}}', 'drift');
+        PERFORM freshet.journal('@cache@', '@subject@', 'drift');
         RETURN NULL;
     END;
     IF changed_rows = 0 THEN
         RETURN NULL;
     END IF;
     IF changed_rows > row_limit THEN
-        SELECT pg_catalog.count(*) INTO changed_rows FROM {{rows}};
-        PERFORM freshet.journal('{{subject}}', 'escalation', changed_rows);
+        SELECT pg_catalog.count(*) INTO changed_rows FROM @side@_rows;
+        PERFORM freshet.journal('@cache@', '@subject@', 'escalation', changed_rows);
         RETURN NULL;
     END IF;
-{{write}}
+@write@
+    PERFORM freshet.wake();
     RETURN NULL;
 END
 $frame$;
     row_frame constant text := $frame$
 DECLARE
-    old_key bigint;
-    new_key bigint;
-    old_value bigint;
-    new_value bigint;
-    detectors bigint[];
-    workflows bigint[];
-BEGIN
+{{both||    old_<role> <type>;
+    new_<role> <type>;
+}}{{key||    key_<role> <type>[];
+}}BEGIN
     BEGIN
         IF TG_OP = 'UPDATE' AND NOT (OLD OPERATOR(pg_catalog.*<>) NEW) THEN
             RETURN NULL;
         END IF;
-{{read}}
+        IF TG_OP <> 'INSERT' THEN
+{{both|
+|            old_<role> := OLD.<column>::<type>;}}
+        END IF;
+        IF TG_OP <> 'DELETE' THEN
+{{both|
+|            new_<role> := NEW.<column>::<type>;}}
+        END IF;
     EXCEPTION WHEN OTHERS THEN
         RAISE LOG 'freshet: a row of %.% could not be read: % (%)', TG_TABLE_SCHEMA, TG_TABLE_NAME, SQLERRM, SQLSTATE;
-        PERFORM freshet.journal('{{subject}}', 'drift');
+        PERFORM freshet.journal('@cache@', '@subject@', 'drift');
         RETURN NULL;
     END;
-{{write}}
+@write@
+    PERFORM freshet.wake();
     RETURN NULL;
 END
 $frame$;
     truncate_frame constant text := $frame$
 BEGIN
-    PERFORM freshet.journal('{{subject}}', 'truncate');
+    PERFORM freshet.journal('@cache@', '@subject@', 'truncate');
     RETURN NULL;
 END
 $frame$;
-    frame text := statement_frame;
-    rows_read text := 'new_rows';
-    read_part text := '';
-    write_part text := '';
-BEGIN
-    CASE trigger_source.subject || ' ' || trigger_source.event
 
     -- A row without a key is in nobody's cache, so NULL keys are left out throughout.
 
-    -- Detectors. A changed id counts for both the old and the new detector.
-    WHEN 'detector update' THEN
-        read_part := $read$
-        SELECT pg_catalog.count(*), pg_catalog.array_agg(c.detector)
-        INTO changed_rows, detectors
+    -- INSERT and DELETE see one side.
+    read_side constant text := $read$
+        SELECT pg_catalog.count(*){{both||, pg_catalog.array_agg(c.<role>)}}
+        INTO changed_rows{{key||, key_<role>}}{{value||, @side@_<role>}}
         FROM (
-            SELECT COALESCE(o.{{id}}, n.{{id}})::bigint AS detector
-            FROM old_rows AS o FULL JOIN new_rows AS n ON o.{{id}} = n.{{id}}
-            WHERE (o.{{id}} IS NULL) <> (n.{{id}} IS NULL) OR (o.*) OPERATOR(pg_catalog.*<>) (n.*)
+            SELECT {{both|, |r.<column>::<type> AS <role>}}
+            FROM @side@_rows AS r
+            WHERE {{key| AND |r.<column> IS NOT NULL}}
             LIMIT journaling.row_limit + 1
         ) AS c;$read$;
-        write_part := $write$
-    PERFORM freshet.journal('detector', 'update', changed_rows, detector_ids => detectors);$write$;
-    WHEN 'detector delete' THEN
-        rows_read := 'old_rows';
-        read_part := $read$
-        SELECT pg_catalog.count(*), pg_catalog.array_agg(c.detector)
-        INTO changed_rows, detectors
-        FROM (
-            SELECT o.{{id}}::bigint AS detector
-            FROM old_rows AS o
-            WHERE o.{{id}} IS NOT NULL
-            LIMIT journaling.row_limit + 1
-        ) AS c;$read$;
-        write_part := $write$
-    PERFORM freshet.journal('detector', 'delete', changed_rows, detector_ids => detectors);$write$;
-    WHEN 'detector row' THEN
-        frame := row_frame;
-        read_part := $read$
-        old_key := OLD.{{id}}::bigint;
-        IF TG_OP = 'UPDATE' THEN
-            new_key := NEW.{{id}}::bigint;
-        END IF;$read$;
-        write_part := $write$
-    detectors := pg_catalog.array_remove(ARRAY[old_key, NULLIF(new_key, old_key)], NULL);
-    IF pg_catalog.cardinality(detectors) > 0 THEN
-        PERFORM freshet.journal('detector', pg_catalog.lower(TG_OP), 1, detector_ids => detectors);
-    END IF;$write$;
+    write_side constant text := $write$
+    INSERT INTO freshet.change (cache, subject, operation, row_count{{key||, <journal>}}{{value||, @side@_<journal>}})
+    VALUES ('@cache@', '@subject@', '@event@', changed_rows{{key||, key_<role>}}{{value||, @side@_<role>}});$write$;
 
-    -- Workflows. Inserts too: where no foreign key is enforced, a link may be older than its workflow. An UPDATE of
-    -- the id is the deletion of one workflow and the insertion of another.
-    WHEN 'workflow insert' THEN
-        read_part := $read$
-        SELECT pg_catalog.count(*), pg_catalog.array_agg(c.workflow), pg_catalog.array_agg(c.environment)
-        INTO changed_rows, workflows, new_environments
+    -- UPDATE of a table without values: a row whose keys were changed counts with the old and with the new ones.
+    read_keys constant text := $read$
+        SELECT pg_catalog.count(*){{key||, pg_catalog.array_agg(c.<role>)}}
+        INTO changed_rows{{key||, key_<role>}}
         FROM (
-            SELECT n.{{id}}::bigint AS workflow, n.{{environment}}::bigint AS environment
-            FROM new_rows AS n
-            WHERE n.{{id}} IS NOT NULL
+            SELECT {{key|, |COALESCE(o.<column>, n.<column>)::<type> AS <role>}}
+            FROM old_rows AS o FULL JOIN new_rows AS n ON {{key| AND |o.<column> = n.<column>}}
+            WHERE {{key| AND |COALESCE(o.<column>, n.<column>) IS NOT NULL}}
+                AND ({{first||o.<column> IS NULL OR n.<column> IS NULL}} OR (o.*) OPERATOR(pg_catalog.*<>) (n.*))
             LIMIT journaling.row_limit + 1
         ) AS c;$read$;
-        write_part := $write$
-    PERFORM freshet.journal(
-        'workflow', 'insert', changed_rows, workflow_ids => workflows, new_environment_ids => new_environments
-    );$write$;
-    WHEN 'workflow update' THEN
-        read_part := $read$
+    write_keys constant text := $write$
+    INSERT INTO freshet.change (cache, subject, operation, row_count{{key||, <journal>}})
+    VALUES ('@cache@', '@subject@', 'update', changed_rows{{key||, key_<role>}});$write$;
+
+    -- UPDATE of a table with values. One of the keys is the deletion of one row and the insertion of another.
+    declare_values constant text := $declare${{both||    deleted_<role> <type>[];
+    inserted_<role> <type>[];
+}}$declare$;
+    read_values constant text := $read$
         SELECT
-            pg_catalog.count(*),
-            pg_catalog.array_agg(c.old_workflow) FILTER (WHERE c.old_workflow = c.new_workflow),
-            pg_catalog.array_agg(c.old_environment) FILTER (WHERE c.old_workflow = c.new_workflow),
-            pg_catalog.array_agg(c.new_environment) FILTER (WHERE c.old_workflow = c.new_workflow),
-            pg_catalog.array_agg(c.old_workflow) FILTER (WHERE c.new_workflow IS NULL),
-            pg_catalog.array_agg(c.old_environment) FILTER (WHERE c.new_workflow IS NULL),
-            pg_catalog.array_agg(c.new_workflow) FILTER (WHERE c.old_workflow IS NULL),
-            pg_catalog.array_agg(c.new_environment) FILTER (WHERE c.old_workflow IS NULL)
+            pg_catalog.count(*){{key||,
+            pg_catalog.array_agg(c.new_<role>) FILTER (WHERE c.is_old AND c.is_new)}}{{value||,
+            pg_catalog.array_agg(c.old_<role>) FILTER (WHERE c.is_old AND c.is_new),
+            pg_catalog.array_agg(c.new_<role>) FILTER (WHERE c.is_old AND c.is_new)}}{{both||,
+            pg_catalog.array_agg(c.old_<role>) FILTER (WHERE NOT c.is_new),
+            pg_catalog.array_agg(c.new_<role>) FILTER (WHERE NOT c.is_old)}}
         INTO
-            changed_rows, workflows, old_environments, new_environments,
-            deleted_workflows, deleted_environments, inserted_workflows, inserted_environments
+            changed_rows{{key||, key_<role>}}{{value||, old_<role>, new_<role>}}{{both||,
+            deleted_<role>, inserted_<role>}}
         FROM (
             SELECT
-                o.{{id}}::bigint AS old_workflow, o.{{environment}}::bigint AS old_environment,
-                n.{{id}}::bigint AS new_workflow, n.{{environment}}::bigint AS new_environment
-            FROM old_rows AS o FULL JOIN new_rows AS n ON o.{{id}} = n.{{id}}
-            WHERE (o.{{id}} IS NULL) <> (n.{{id}} IS NULL) OR (o.*) OPERATOR(pg_catalog.*<>) (n.*)
+                {{first||o.<column> IS NOT NULL AS is_old, n.<column> IS NOT NULL AS is_new}}{{both||,
+                o.<column>::<type> AS old_<role>, n.<column>::<type> AS new_<role>}}
+            FROM old_rows AS o FULL JOIN new_rows AS n ON {{key| AND |o.<column> = n.<column>}}
+            WHERE {{key| AND |COALESCE(o.<column>, n.<column>) IS NOT NULL}}
+                AND ({{first||o.<column> IS NULL OR n.<column> IS NULL}} OR (o.*) OPERATOR(pg_catalog.*<>) (n.*))
             LIMIT journaling.row_limit + 1
         ) AS c;$read$;
-        write_part := $write$
-    IF workflows IS NOT NULL THEN
-        PERFORM freshet.journal(
-            'workflow', 'update', pg_catalog.cardinality(workflows), workflow_ids => workflows,
-            old_environment_ids => old_environments, new_environment_ids => new_environments
+    write_values constant text := $write$
+    IF {{first||key_<role>}} IS NOT NULL THEN
+        INSERT INTO freshet.change (
+            cache, subject, operation, row_count{{key||, <journal>}}{{value||, old_<journal>, new_<journal>}}
+        ) VALUES (
+            '@cache@', '@subject@', 'update', pg_catalog.cardinality({{first||key_<role>}}){{key||,
+            key_<role>}}{{value||, old_<role>, new_<role>}}
         );
     END IF;
-    IF deleted_workflows IS NOT NULL THEN
-        PERFORM freshet.journal(
-            'workflow', 'delete', pg_catalog.cardinality(deleted_workflows), workflow_ids => deleted_workflows,
-            old_environment_ids => deleted_environments
+    IF {{first||deleted_<role>}} IS NOT NULL THEN
+        INSERT INTO freshet.change (
+            cache, subject, operation, row_count{{key||, <journal>}}{{value||, old_<journal>}}
+        ) VALUES (
+            '@cache@', '@subject@', 'delete', pg_catalog.cardinality({{first||deleted_<role>}}){{both||,
+            deleted_<role>}}
         );
     END IF;
-    IF inserted_workflows IS NOT NULL THEN
-        PERFORM freshet.journal(
-            'workflow', 'insert', pg_catalog.cardinality(inserted_workflows), workflow_ids => inserted_workflows,
-            new_environment_ids => inserted_environments
+    IF {{first||inserted_<role>}} IS NOT NULL THEN
+        INSERT INTO freshet.change (
+            cache, subject, operation, row_count{{key||, <journal>}}{{value||, new_<journal>}}
+        ) VALUES (
+            '@cache@', '@subject@', 'insert', pg_catalog.cardinality({{first||inserted_<role>}}){{both||,
+            inserted_<role>}}
         );
     END IF;$write$;
-    WHEN 'workflow delete' THEN
-        rows_read := 'old_rows';
-        read_part := $read$
-        SELECT pg_catalog.count(*), pg_catalog.array_agg(c.workflow), pg_catalog.array_agg(c.environment)
-        INTO changed_rows, workflows, old_environments
-        FROM (
-            SELECT o.{{id}}::bigint AS workflow, o.{{environment}}::bigint AS environment
-            FROM old_rows AS o
-            WHERE o.{{id}} IS NOT NULL
-            LIMIT journaling.row_limit + 1
-        ) AS c;$read$;
-        write_part := $write$
-    PERFORM freshet.journal(
-        'workflow', 'delete', changed_rows, workflow_ids => workflows, old_environment_ids => old_environments
-    );$write$;
-    WHEN 'workflow row' THEN
-        frame := row_frame;
-        read_part := $read$
-        IF TG_OP <> 'INSERT' THEN
-            old_key := OLD.{{id}}::bigint;
-            old_value := OLD.{{environment}}::bigint;
-        END IF;
-        IF TG_OP <> 'DELETE' THEN
-            new_key := NEW.{{id}}::bigint;
-            new_value := NEW.{{environment}}::bigint;
-        END IF;$read$;
-        write_part := $write$
-    IF old_key = new_key THEN
-        PERFORM freshet.journal(
-            'workflow', 'update', 1, workflow_ids => ARRAY[new_key],
-            old_environment_ids => ARRAY[old_value], new_environment_ids => ARRAY[new_value]
-        );
+
+    -- The same for single rows.
+    write_row_keys constant text := $write$
+    SELECT {{key|, |pg_catalog.array_agg(p.<role>)}}
+    INTO {{key|, |key_<role>}}
+    FROM (SELECT {{key|, |old_<role>}} UNION SELECT {{key|, |new_<role>}}) AS p ({{key|, |<role>}})
+    WHERE {{key| AND |p.<role> IS NOT NULL}};
+    IF {{first||key_<role>}} IS NULL THEN
         RETURN NULL;
     END IF;
-    IF old_key IS NOT NULL THEN
-        PERFORM freshet.journal(
-            'workflow', 'delete', 1, workflow_ids => ARRAY[old_key], old_environment_ids => ARRAY[old_value]
+    INSERT INTO freshet.change (cache, subject, operation, row_count{{key||, <journal>}})
+    VALUES ('@cache@', '@subject@', pg_catalog.lower(TG_OP), 1{{key||, key_<role>}});$write$;
+    write_row_values constant text := $write$
+    IF {{key| AND |old_<role> = new_<role>}} THEN
+        INSERT INTO freshet.change (
+            cache, subject, operation, row_count{{key||, <journal>}}{{value||, old_<journal>, new_<journal>}}
+        ) VALUES (
+            '@cache@', '@subject@', 'update', 1{{key||, ARRAY[new_<role>]}}{{value||,
+            ARRAY[old_<role>], ARRAY[new_<role>]}}
         );
-    END IF;
-    IF new_key IS NOT NULL THEN
-        PERFORM freshet.journal(
-            'workflow', 'insert', 1, workflow_ids => ARRAY[new_key], new_environment_ids => ARRAY[new_value]
-        );
-    END IF;$write$;
-
-    -- Links, as pairs. A link that was moved counts with the old and the new pair. One without a detector or without
-    -- a workflow links nothing.
-    WHEN 'link insert' THEN
-        read_part := $read$
-        SELECT pg_catalog.count(*), pg_catalog.array_agg(c.detector), pg_catalog.array_agg(c.workflow)
-        INTO changed_rows, detectors, workflows
-        FROM (
-            SELECT n.{{detector}}::bigint AS detector, n.{{workflow}}::bigint AS workflow
-            FROM new_rows AS n
-            WHERE n.{{detector}} IS NOT NULL AND n.{{workflow}} IS NOT NULL
-            LIMIT journaling.row_limit + 1
-        ) AS c;$read$;
-        write_part := $write$
-    PERFORM freshet.journal(
-        'link', 'insert', changed_rows, detector_ids => detectors, workflow_ids => workflows
-    );$write$;
-    WHEN 'link update' THEN
-        read_part := $read$
-        SELECT pg_catalog.count(*), pg_catalog.array_agg(c.detector), pg_catalog.array_agg(c.workflow)
-        INTO changed_rows, detectors, workflows
-        FROM (
-            SELECT
-                COALESCE(o.{{detector}}, n.{{detector}})::bigint AS detector,
-                COALESCE(o.{{workflow}}, n.{{workflow}})::bigint AS workflow
-            FROM old_rows AS o
-            FULL JOIN new_rows AS n ON o.{{detector}} = n.{{detector}} AND o.{{workflow}} = n.{{workflow}}
-            WHERE COALESCE(o.{{detector}}, n.{{detector}}) IS NOT NULL
-                AND COALESCE(o.{{workflow}}, n.{{workflow}}) IS NOT NULL
-                AND (o.{{detector}} IS NULL OR n.{{detector}} IS NULL OR (o.*) OPERATOR(pg_catalog.*<>) (n.*))
-            LIMIT journaling.row_limit + 1
-        ) AS c;$read$;
-        write_part := $write$
-    PERFORM freshet.journal(
-        'link', 'update', changed_rows, detector_ids => detectors, workflow_ids => workflows
-    );$write$;
-    WHEN 'link delete' THEN
-        rows_read := 'old_rows';
-        read_part := $read$
-        SELECT pg_catalog.count(*), pg_catalog.array_agg(c.detector), pg_catalog.array_agg(c.workflow)
-        INTO changed_rows, detectors, workflows
-        FROM (
-            SELECT o.{{detector}}::bigint AS detector, o.{{workflow}}::bigint AS workflow
-            FROM old_rows AS o
-            WHERE o.{{detector}} IS NOT NULL AND o.{{workflow}} IS NOT NULL
-            LIMIT journaling.row_limit + 1
-        ) AS c;$read$;
-        write_part := $write$
-    PERFORM freshet.journal(
-        'link', 'delete', changed_rows, detector_ids => detectors, workflow_ids => workflows
-    );$write$;
-    WHEN 'link row' THEN
-        frame := row_frame;
-        read_part := $read$
-        IF TG_OP <> 'INSERT' THEN
-            old_key := OLD.{{detector}}::bigint;
-            old_value := OLD.{{workflow}}::bigint;
+    ELSE
+        IF {{key| AND |old_<role> IS NOT NULL}} THEN
+            INSERT INTO freshet.change (cache, subject, operation, row_count{{key||, <journal>}}{{value||, old_<journal>}})
+            VALUES ('@cache@', '@subject@', 'delete', 1{{both||, ARRAY[old_<role>]}});
         END IF;
-        IF TG_OP <> 'DELETE' THEN
-            new_key := NEW.{{detector}}::bigint;
-            new_value := NEW.{{workflow}}::bigint;
-        END IF;$read$;
-        write_part := $write$
-    SELECT pg_catalog.array_agg(p.detector), pg_catalog.array_agg(p.workflow)
-    INTO detectors, workflows
-    FROM (SELECT old_key, old_value UNION SELECT new_key, new_value) AS p (detector, workflow)
-    WHERE p.detector IS NOT NULL AND p.workflow IS NOT NULL;
-    IF detectors IS NOT NULL THEN
-        PERFORM freshet.journal(
-            'link', pg_catalog.lower(TG_OP), 1, detector_ids => detectors, workflow_ids => workflows
-        );
+        IF {{key| AND |new_<role> IS NOT NULL}} THEN
+            INSERT INTO freshet.change (cache, subject, operation, row_count{{key||, <journal>}}{{value||, new_<journal>}})
+            VALUES ('@cache@', '@subject@', 'insert', 1{{both||, ARRAY[new_<role>]}});
+        END IF;
     END IF;$write$;
 
-    WHEN 'detector truncate', 'workflow truncate', 'link truncate' THEN
-        frame := truncate_frame;
-    END CASE;
+    cache_name text;
+    has_values boolean;
+    frame text := statement_frame;
+    declarations text := '';
+    reading text := '';
+    writing text;
+BEGIN
+    SELECT t.cache, EXISTS (
+        SELECT FROM freshet.cache_column AS v WHERE v.subject = t.subject AND v.part = 'value'
+    )
+    INTO STRICT cache_name, has_values
+    FROM freshet.cache_table AS t
+    WHERE t.subject = trigger_source.subject;
 
-    RETURN (
-        SELECT pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(s.body,
-            '{{id}}', pg_catalog.quote_ident(COALESCE(id_column, ''))),
-            '{{environment}}', pg_catalog.quote_ident(COALESCE(environment_column, ''))),
-            '{{detector}}', pg_catalog.quote_ident(COALESCE(detector_column, ''))),
-            '{{workflow}}', pg_catalog.quote_ident(COALESCE(workflow_column, '')))
-        FROM (
-            SELECT pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(frame,
-                '{{read}}', pg_catalog.ltrim(read_part, E'\n')),
-                '{{write}}', pg_catalog.ltrim(write_part, E'\n')),
-                '{{subject}}', trigger_source.subject),
-                '{{rows}}', rows_read) AS body
-        ) AS s
-    );
+    CASE
+        WHEN event = 'truncate' THEN
+            frame := truncate_frame;
+        WHEN event = 'row' THEN
+            frame := row_frame;
+            writing := CASE WHEN has_values THEN write_row_values ELSE write_row_keys END;
+        WHEN event IN ('insert', 'delete') THEN
+            reading := read_side;
+            writing := write_side;
+        WHEN event = 'update' AND has_values THEN
+            declarations := declare_values;
+            reading := read_values;
+            writing := write_values;
+        WHEN event = 'update' THEN
+            reading := read_keys;
+            writing := write_keys;
+    END CASE;
+    frame := pg_catalog.replace(frame, '@declare@', declarations);
+    frame := pg_catalog.replace(frame, '@read@', pg_catalog.ltrim(reading, E'\n'));
+    frame := pg_catalog.replace(frame, '@write@', pg_catalog.ltrim(COALESCE(writing, ''), E'\n'));
+    frame := pg_catalog.replace(frame, '@side@', CASE event WHEN 'delete' THEN 'old' ELSE 'new' END);
+    frame := pg_catalog.replace(frame, '@event@', event);
+    frame := pg_catalog.replace(frame, '@cache@', cache_name);
+    frame := pg_catalog.replace(frame, '@subject@', subject);
+    RETURN freshet.write_out(frame, subject, columns);
 END
 $function$;
-COMMENT ON FUNCTION freshet.trigger_source(text, text, name, name, name, name) IS
+COMMENT ON FUNCTION freshet.trigger_source(text, text, jsonb) IS
     'The body of a generated trigger function. Pure text.';
+
+-- The trigger functions that a table may have, by its subject.
+CREATE FUNCTION freshet.function_names(subject text) RETURNS name[]
+LANGUAGE sql IMMUTABLE SET search_path = freshet, pg_temp AS $function$
+    SELECT pg_catalog.array_agg(pg_catalog.format('%s_%s', function_names.subject, e.event)::pg_catalog.name)
+    FROM (VALUES ('insert'), ('update'), ('delete'), ('row'), ('truncate')) AS e (event)
+$function$;
+COMMENT ON FUNCTION freshet.function_names(text) IS 'The trigger functions of a table, by its subject. Internal.';
+
+-- Optional: event triggers that journal DDL on the attached tables, so that even a change which the triggers cannot
+-- see and the worker has not looked for yet (a column retyped, a table swapped, a trigger disabled for a moment)
+-- invalidates everything with the commit that made it. Without them the worker notices at its next pass, by
+-- fingerprint.
+--
+-- Installed by freshet.attach_ddl_trigger(), which needs a superuser (or what a hosted Postgres gives instead of
+-- one). Locks: none on tables of the application. Every DDL command of the listed kinds, and every DROP, runs the
+-- function: it looks at the catalogs, and fails the command only if the journal cannot be written.
+
+-- Which caches the DDL command concerns that the event trigger runs for, and a subject of each; where they could not be
+-- looked at, all of them. Internal.
+CREATE FUNCTION freshet.concerned_by_ddl(event text) RETURNS TABLE (cache text, subject text)
+LANGUAGE plpgsql SET search_path = freshet, pg_temp AS $function$
+#variable_conflict use_column
+BEGIN
+    IF concerned_by_ddl.event = 'sql_drop' THEN
+        RETURN QUERY
+        SELECT a.cache, pg_catalog.min(a.subject)
+        FROM pg_catalog.pg_event_trigger_dropped_objects() AS d
+        JOIN freshet.attachment AS a
+            ON a.schema_name = d.address_names[1] AND a.table_name = d.address_names[2]
+        WHERE d.object_type IN ('table', 'table column', 'trigger', 'policy')
+        GROUP BY a.cache;
+    ELSE
+        -- A table by the attached name, or one that bears our triggers (it may just have been renamed).
+        RETURN QUERY
+        SELECT s.cache, pg_catalog.min(s.subject)
+        FROM pg_catalog.pg_event_trigger_ddl_commands() AS d
+        LEFT JOIN pg_catalog.pg_trigger AS changed
+            ON changed.oid = d.objid AND d.classid = 'pg_catalog.pg_trigger'::pg_catalog.regclass
+        JOIN pg_catalog.pg_class AS c
+            ON c.oid = changed.tgrelid OR c.oid = d.objid AND d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
+        JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+        JOIN freshet.cache_table AS s
+            ON EXISTS (
+                SELECT FROM freshet.attachment AS a
+                WHERE a.subject = s.subject AND a.schema_name = n.nspname AND a.table_name = c.relname
+            )
+            OR EXISTS (
+                SELECT
+                FROM pg_catalog.pg_trigger AS t
+                JOIN pg_catalog.pg_proc AS p ON p.oid = t.tgfoid
+                JOIN pg_catalog.pg_namespace AS pn ON pn.oid = p.pronamespace AND pn.nspname = 'freshet'
+                WHERE t.tgrelid = c.oid AND p.proname = ANY (freshet.function_names(s.subject))
+            )
+        GROUP BY s.cache;
+    END IF;
+EXCEPTION WHEN OTHERS THEN
+    RAISE LOG 'freshet: a DDL command could not be looked at: % (%)', SQLERRM, SQLSTATE;
+    RETURN QUERY SELECT NULL::text, 'namespace'::text;
+END
+$function$;
+COMMENT ON FUNCTION freshet.concerned_by_ddl(text) IS 'The caches that a DDL command concerns. Internal.';
+
+CREATE FUNCTION freshet.ddl_changed() RETURNS event_trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = freshet, pg_temp AS $function$
+DECLARE
+    concerned record;
+BEGIN
+    FOR concerned IN SELECT f.cache, f.subject FROM freshet.concerned_by_ddl(TG_EVENT) AS f LOOP
+        PERFORM freshet.journal(concerned.cache, concerned.subject, 'ddl');
+    END LOOP;
+END
+$function$;
+COMMENT ON FUNCTION freshet.ddl_changed() IS 'Event trigger function: journals DDL on the attached tables.';
+
+-- True if anything was changed.
+CREATE FUNCTION freshet.attach_ddl_trigger() RETURNS boolean
+LANGUAGE plpgsql SET search_path = freshet, pg_temp AS $function$
+BEGIN
+    PERFORM pg_catalog.pg_advisory_xact_lock(28836227677971828);
+    IF (
+        SELECT pg_catalog.count(*) = 2
+        FROM pg_catalog.pg_event_trigger AS e
+        WHERE e.evtname IN ('freshet_ddl', 'freshet_drop') AND e.evtenabled = 'A'
+    ) THEN
+        RETURN false;
+    END IF;
+    PERFORM freshet.detach_ddl_trigger();
+    CREATE EVENT TRIGGER freshet_ddl ON ddl_command_end
+        WHEN TAG IN ('ALTER TABLE', 'CREATE TABLE', 'CREATE TABLE AS', 'SELECT INTO', 'CREATE TRIGGER', 'ALTER TRIGGER')
+        EXECUTE FUNCTION freshet.ddl_changed();
+    CREATE EVENT TRIGGER freshet_drop ON sql_drop EXECUTE FUNCTION freshet.ddl_changed();
+    ALTER EVENT TRIGGER freshet_ddl ENABLE ALWAYS;
+    ALTER EVENT TRIGGER freshet_drop ENABLE ALWAYS;
+    RETURN true;
+END
+$function$;
+COMMENT ON FUNCTION freshet.attach_ddl_trigger() IS 'Installs the event triggers that journal DDL. Needs a superuser.';
+
+CREATE FUNCTION freshet.detach_ddl_trigger() RETURNS boolean
+LANGUAGE plpgsql SET search_path = freshet, pg_temp AS $function$
+DECLARE
+    item record;
+    dropped boolean := false;
+BEGIN
+    PERFORM pg_catalog.pg_advisory_xact_lock(28836227677971828);
+    FOR item IN
+        SELECT e.evtname FROM pg_catalog.pg_event_trigger AS e WHERE e.evtname IN ('freshet_ddl', 'freshet_drop')
+    LOOP
+        EXECUTE pg_catalog.format('DROP EVENT TRIGGER %I', item.evtname);
+        dropped := true;
+    END LOOP;
+    RETURN dropped;
+END
+$function$;
+COMMENT ON FUNCTION freshet.detach_ddl_trigger() IS 'Removes the event triggers that journal DDL.';
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA freshet FROM PUBLIC;

@@ -1,15 +1,16 @@
--- freshet.attach() and freshet.detach(): putting the triggers on the three tables of the application, and taking
--- them off.
+-- Putting the triggers of a cache on the tables of the application, and taking them off. Each cache has functions of its
+-- own that call these, with a parameter for each table and column: freshet.attach() and freshet.detach() are those of the
+-- first.
 --
--- Both are called by the owner of the tables (or a superuser) who is also a member of freshet_owner, and run with
--- the caller's rights. Both serialise against each other and against migrations with an advisory transaction lock,
--- and both journal a change of everything in their own transaction: attach waits out every writer that the triggers
+-- They are called by the owner of the tables (or a superuser) who is also a member of freshet_owner, and run with
+-- the caller's rights. They serialise against each other and against migrations with an advisory transaction lock,
+-- and journal a change of everything in the cache in their own transaction: attach waits out every writer that the triggers
 -- did not see.
 --
 -- Locks on the application's tables, held until the caller's transaction ends, so call them in one of their own:
---   attach  SHARE ROW EXCLUSIVE on all three: writers wait, readers do not. Where a trigger must be dropped (another
+--   attach  SHARE ROW EXCLUSIVE on all its tables: writers wait, readers do not. Where a trigger must be dropped (another
 --           level than before) as detach. Where nothing differs: none.
---   detach  ACCESS EXCLUSIVE on all three, which is what DROP TRIGGER takes.
+--   detach  ACCESS EXCLUSIVE on all its tables, which is what DROP TRIGGER takes.
 -- They are taken all at once and NOWAIT, never queued for: whoever queues stops all who come later, and locking one
 -- after another makes some writer the victim of a deadlock. A try that fails gives back what it got and is repeated
 -- after about 10 ms, lock_tries times; then the call fails with SQLSTATE 55P03 and says who is in the way.
@@ -53,14 +54,15 @@ $function$;
 COMMENT ON FUNCTION freshet.lock_tables(text[], text, integer) IS 'Locks tables at once without queueing. Internal.';
 
 -- Refuses a table that the triggers could not watch, saying why and what to do; returns its qualified name.
-CREATE FUNCTION freshet.check_table(subject text, relation regclass, columns name[]) RETURNS text
+CREATE FUNCTION freshet.check_table(subject text, relation regclass, columns jsonb) RETURNS text
 LANGUAGE plpgsql SET search_path = freshet, pg_temp AS $function$
 DECLARE
     table_name text;
     kind text;
     facts record;
-    wanted name;
+    wanted record;
     type_oid oid;
+    is_exact boolean;
 BEGIN
     SELECT c.relkind, c.relispartition, c.relpersistence, c.relowner, c.relname, n.nspname
     INTO facts
@@ -69,7 +71,14 @@ BEGIN
     WHERE c.oid = relation;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'the % table is NULL or does not exist', subject
-            USING ERRCODE = 'undefined_table', HINT = 'Give the names of the detector, workflow and link tables.';
+            USING ERRCODE = 'undefined_table',
+                  HINT = (
+                      SELECT pg_catalog.format(
+                          'Give the names of the tables: %s.', pg_catalog.string_agg(t.subject, ', ' ORDER BY t.place)
+                      )
+                      FROM freshet.cache_table AS t
+                      WHERE t.cache = (SELECT s.cache FROM freshet.cache_table AS s WHERE s.subject = check_table.subject)
+                  );
     END IF;
     table_name := pg_catalog.format('%I.%I', facts.nspname, facts.relname);
 
@@ -103,45 +112,79 @@ BEGIN
                   );
     END IF;
 
-    FOREACH wanted IN ARRAY columns LOOP
-        SELECT a.atttypid INTO type_oid
+    FOR wanted IN
+        SELECT d.kind, columns ->> d.role AS name
+        FROM freshet.cache_column AS d
+        WHERE d.subject = check_table.subject
+        ORDER BY d.place
+    LOOP
+        SELECT a.atttypid, l.collisdeterministic INTO type_oid, is_exact
         FROM pg_catalog.pg_attribute AS a
-        WHERE a.attrelid = relation AND a.attname = wanted AND a.attnum > 0 AND NOT a.attisdropped;
+        LEFT JOIN pg_catalog.pg_collation AS l ON l.oid = a.attcollation
+        WHERE a.attrelid = relation AND a.attname = wanted.name::name AND a.attnum > 0 AND NOT a.attisdropped;
         IF NOT FOUND THEN
             RAISE EXCEPTION 'column % of the % table % does not exist',
-                COALESCE(pg_catalog.quote_ident(wanted), 'NULL'), subject, table_name
+                COALESCE(pg_catalog.quote_ident(wanted.name), 'NULL'), subject, table_name
                 USING ERRCODE = 'undefined_column',
-                      HINT = 'Name the columns: freshet.attach(..., detector_id => ..., workflow_id => ..., '
-                          'workflow_environment => ..., link_detector => ..., link_workflow => ...).';
+                      HINT = (
+                          SELECT pg_catalog.format(
+                              'Name the columns: %s(..., %s).', k.attach_name,
+                              pg_catalog.string_agg(d.parameter || ' => ...', ', ' ORDER BY t.place, d.place)
+                          )
+                          FROM freshet.cache AS k
+                          JOIN freshet.cache_table AS t ON t.cache = k.name
+                          JOIN freshet.cache_column AS d ON d.subject = t.subject
+                          WHERE k.name = (SELECT s.cache FROM freshet.cache_table AS s WHERE s.subject = check_table.subject)
+                          GROUP BY k.attach_name
+                      );
         END IF;
         -- bigint, smallint, integer. Not a domain: its cast could fail at any write.
-        IF type_oid NOT IN (20, 21, 23) THEN
+        IF wanted.kind = 'integer' AND type_oid NOT IN (20, 21, 23) THEN
             RAISE EXCEPTION 'column %.% has type %, not smallint, integer or bigint',
-                table_name, pg_catalog.quote_ident(wanted), pg_catalog.format_type(type_oid, NULL)
+                table_name, pg_catalog.quote_ident(wanted.name), pg_catalog.format_type(type_oid, NULL)
                 USING ERRCODE = 'datatype_mismatch',
                       HINT = 'Freshet''s keys are smallint, integer or bigint, and no domains over them.';
+        END IF;
+        -- text, varchar. Not char(n), citext or a nondeterministic collation: there, different bytes are equal, and a
+        -- reader that asks for one spelling would never hear of a change to another.
+        IF wanted.kind = 'text' AND NOT (type_oid IN (25, 1043) AND is_exact) THEN
+            RAISE EXCEPTION 'column %.% has type %, not text or varchar with a deterministic collation',
+                table_name, pg_catalog.quote_ident(wanted.name), pg_catalog.format_type(type_oid, NULL)
+                USING ERRCODE = 'datatype_mismatch',
+                      HINT = 'Freshet compares texts byte for byte, so two that differ must not count as equal.';
         END IF;
     END LOOP;
     RETURN table_name;
 END
 $function$;
-COMMENT ON FUNCTION freshet.check_table(text, regclass, name[]) IS 'Refuses a table that cannot be attached. Internal.';
+COMMENT ON FUNCTION freshet.check_table(text, regclass, jsonb) IS 'Refuses a table that cannot be attached. Internal.';
+
+-- All tables of a cache, in the order of their subjects.
+CREATE FUNCTION freshet.check_tables(subjects text[], relations regclass[], columns jsonb) RETURNS text[]
+LANGUAGE sql SET search_path = freshet, pg_temp AS $function$
+    SELECT pg_catalog.array_agg(freshet.check_table(r.subject, r.relation, columns -> r.subject) ORDER BY r.place)
+    FROM ROWS FROM (pg_catalog.unnest(subjects), pg_catalog.unnest(relations))
+        WITH ORDINALITY AS r (subject, relation, place)
+$function$;
+COMMENT ON FUNCTION freshet.check_tables(text[], regclass[], jsonb) IS
+    'Refuses tables that cannot be attached, and returns their names. Internal.';
 
 -- The worker resolves changes by reading these columns, and no others.
-CREATE FUNCTION freshet.worker_may_read(relation regclass, columns name[]) RETURNS boolean
+CREATE FUNCTION freshet.worker_may_read(relation regclass, columns jsonb) RETURNS boolean
 LANGUAGE sql STABLE SET search_path = freshet, pg_temp AS $function$
     SELECT pg_catalog.has_schema_privilege('freshet_worker', c.relnamespace, 'USAGE')
         AND (
             SELECT pg_catalog.bool_and(pg_catalog.has_column_privilege('freshet_worker', c.oid, a.attnum, 'SELECT'))
             FROM pg_catalog.pg_attribute AS a
-            WHERE a.attrelid = c.oid AND a.attname = ANY (columns)
+            JOIN pg_catalog.jsonb_each_text(columns) AS w ON w.value::name = a.attname
+            WHERE a.attrelid = c.oid
         )
     FROM pg_catalog.pg_class AS c
     WHERE c.oid = relation
 $function$;
-COMMENT ON FUNCTION freshet.worker_may_read(regclass, name[]) IS 'Whether freshet_worker may read them. Internal.';
+COMMENT ON FUNCTION freshet.worker_may_read(regclass, jsonb) IS 'Whether freshet_worker may read them. Internal.';
 
-CREATE FUNCTION freshet.let_worker_read(relation regclass, columns name[]) RETURNS void
+CREATE FUNCTION freshet.let_worker_read(relation regclass, columns jsonb) RETURNS void
 LANGUAGE plpgsql SET search_path = freshet, pg_temp AS $function$
 DECLARE
     names record;
@@ -154,7 +197,10 @@ BEGIN
 
     EXECUTE pg_catalog.format(
         'GRANT SELECT (%s) ON %I.%I TO freshet_worker',
-        (SELECT pg_catalog.string_agg(pg_catalog.quote_ident(c), ', ') FROM pg_catalog.unnest(columns) AS c),
+        (
+            SELECT pg_catalog.string_agg(DISTINCT pg_catalog.quote_ident(w.value), ', ')
+            FROM pg_catalog.jsonb_each_text(columns) AS w
+        ),
         names.nspname, names.relname
     );
     IF pg_catalog.has_schema_privilege('freshet_worker', names.schema_oid, 'USAGE') THEN
@@ -171,138 +217,140 @@ BEGIN
     EXECUTE pg_catalog.format('GRANT USAGE ON SCHEMA %I TO freshet_worker', names.nspname);
 END
 $function$;
-COMMENT ON FUNCTION freshet.let_worker_read(regclass, name[]) IS 'Grants freshet_worker these columns. Internal.';
+COMMENT ON FUNCTION freshet.let_worker_read(regclass, jsonb) IS 'Grants freshet_worker these columns. Internal.';
 
 -- What attach installs: every trigger, the body of its function, and how it is declared.
-CREATE FUNCTION freshet.planned_triggers(
-    detector_id name,
-    workflow_id name,
-    workflow_environment name,
-    link_detector name,
-    link_workflow name,
-    level text
-) RETURNS TABLE (subject text, trigger_name text, source text, declaration text)
-LANGUAGE sql IMMUTABLE SET search_path = freshet, pg_temp AS $function$
+CREATE FUNCTION freshet.planned_triggers(cache text, columns jsonb, level text)
+RETURNS TABLE (subject text, trigger_name text, source text, declaration text)
+LANGUAGE sql STABLE SET search_path = freshet, pg_temp AS $function$
     SELECT
         t.subject,
         pg_catalog.format('freshet_%s_%s', t.subject, e.event),
-        freshet.trigger_source(
-            t.subject, e.event, t.id_column, t.environment_column, t.detector_column, t.workflow_column
-        ),
+        freshet.trigger_source(t.subject, e.event, columns -> t.subject),
         e.declaration
-    FROM (
+    FROM freshet.cache_table AS t
+    CROSS JOIN LATERAL (
         VALUES
-            ('detector', detector_id, NULL, NULL, NULL),
-            ('workflow', workflow_id, workflow_environment, NULL, NULL),
-            ('link', NULL, NULL, link_detector, link_workflow)
-    ) AS t (subject, id_column, environment_column, detector_column, workflow_column)
-    JOIN (
-        VALUES
-            -- A new detector has no entry that could be wrong.
-            ('statement', false, 'insert', 'AFTER INSERT ON %s REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT'),
-            ('statement', true, 'update',
+            ('statement', 'insert', 'AFTER INSERT ON %s REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT'),
+            ('statement', 'update',
                 'AFTER UPDATE ON %s REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT'),
-            ('statement', true, 'delete', 'AFTER DELETE ON %s REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT'),
-            ('row', NULL, 'row', 'AFTER INSERT OR UPDATE OR DELETE ON %s FOR EACH ROW'),
+            ('statement', 'delete', 'AFTER DELETE ON %s REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT'),
+            ('row', 'row',
+                pg_catalog.format('AFTER %s ON %%s FOR EACH ROW', pg_catalog.array_to_string(t.events, ' OR '))),
             -- TRUNCATE has no row triggers; a replication apply process fires this one too.
-            (NULL, true, 'truncate', 'AFTER TRUNCATE ON %s FOR EACH STATEMENT')
-    ) AS e (level, for_detector, event, declaration)
-        ON COALESCE(e.level, planned_triggers.level) = planned_triggers.level
-        AND (t.subject <> 'detector' OR e.for_detector IS DISTINCT FROM false)
+            (NULL, 'truncate', 'AFTER TRUNCATE ON %s FOR EACH STATEMENT')
+    ) AS e (level, event, declaration)
+    WHERE t.cache = planned_triggers.cache
+        AND COALESCE(e.level, planned_triggers.level) = planned_triggers.level
+        AND (e.level IS DISTINCT FROM 'statement' OR e.event = ANY (t.events))
     ORDER BY 1, 2
 $function$;
-COMMENT ON FUNCTION freshet.planned_triggers(name, name, name, name, name, text) IS 'What freshet.attach() installs.';
+COMMENT ON FUNCTION freshet.planned_triggers(text, jsonb, text) IS 'What attaching a cache installs. Internal.';
 
--- Attaches the three tables. Returns true if anything was changed, false if all was as wanted already; so it may be
+-- Attaches the tables of a cache. Returns true if anything was changed, false if all was as wanted already; so it may be
 -- called at every deployment. Called again it mends: missing or disabled triggers, a swapped table, other columns,
 -- another level, and functions generated by an older version.
-CREATE FUNCTION freshet.attach(
-    detector regclass,
-    workflow regclass,
-    link regclass,
-    detector_id name DEFAULT 'id',
-    workflow_id name DEFAULT 'id',
-    workflow_environment name DEFAULT 'environment_id',
-    link_detector name DEFAULT 'detector_id',
-    link_workflow name DEFAULT 'workflow_id',
+--
+--   relations  the tables, in the order in which the cache declares them
+--   columns    {subject: {role: name of the column}}
+CREATE FUNCTION freshet.attach_cache(
+    cache text,
+    relations regclass[],
+    columns jsonb,
     level text DEFAULT 'statement',
     lock_tries integer DEFAULT 1000
 ) RETURNS boolean
 LANGUAGE plpgsql SET search_path = freshet, pg_temp AS $function$
+#variable_conflict use_variable
 DECLARE
-    subjects constant text[] := ARRAY['detector', 'workflow', 'link'];
-    relations constant regclass[] := ARRAY[detector, workflow, link];
+    attach_name text;
+    subjects text[];
+    read_tables boolean[];
     names text[];
     others text;
     stale text[];
     item record;
 BEGIN
-    IF attach.level IS NULL OR attach.level NOT IN ('statement', 'row') THEN
-        RAISE EXCEPTION 'level % is not known', COALESCE(pg_catalog.quote_literal(attach.level), 'NULL')
+    SELECT
+        k.attach_name, pg_catalog.array_agg(t.subject ORDER BY t.place),
+        pg_catalog.array_agg(t.is_read ORDER BY t.place)
+    INTO attach_name, subjects, read_tables
+    FROM freshet.cache AS k
+    JOIN freshet.cache_table AS t ON t.cache = k.name
+    WHERE k.name = attach_cache.cache
+    GROUP BY k.attach_name;
+    IF subjects IS NULL OR pg_catalog.cardinality(relations) IS DISTINCT FROM pg_catalog.cardinality(subjects) THEN
+        RAISE EXCEPTION 'cache % is not declared, or has another number of tables', pg_catalog.quote_nullable(cache)
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'See freshet.cache_table.';
+    END IF;
+    IF level IS NULL OR level NOT IN ('statement', 'row') THEN
+        RAISE EXCEPTION 'level % is not known', COALESCE(pg_catalog.quote_literal(level), 'NULL')
             USING ERRCODE = 'invalid_parameter_value',
                   HINT = 'Use ''statement'', or ''row'' where a logical replication subscription writes the tables.';
     END IF;
-    IF detector = workflow OR workflow = link OR detector = link THEN
-        RAISE EXCEPTION 'detector, workflow and link must be three tables'
+    IF EXISTS (
+        SELECT FROM pg_catalog.unnest(relations) AS r (relation)
+        GROUP BY r.relation HAVING pg_catalog.count(r.relation) > 1
+    ) THEN
+        RAISE EXCEPTION '% must be % tables',
+            pg_catalog.array_to_string(subjects, ', '), pg_catalog.cardinality(subjects)
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Give each table once.';
     END IF;
     PERFORM pg_catalog.pg_advisory_xact_lock(28836227677971828);
 
     -- May these tables be attached at all?
-    names := ARRAY[
-        freshet.check_table('detector', detector, ARRAY[detector_id]),
-        freshet.check_table('workflow', workflow, ARRAY[workflow_id, workflow_environment]),
-        freshet.check_table('link', link, ARRAY[link_detector, link_workflow])
-    ];
-    IF attach.level = 'statement'
+    names := freshet.check_tables(subjects, relations, columns);
+    IF level = 'statement'
         AND EXISTS (SELECT FROM pg_catalog.pg_subscription_rel AS r WHERE r.srrelid = ANY (relations))
     THEN
         RAISE EXCEPTION 'a subscription writes these tables, and fires no statement triggers'
-            USING ERRCODE = 'invalid_parameter_value', HINT = 'Call freshet.attach(..., level => ''row'').';
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = pg_catalog.format('Call %s(..., level => ''row'').', attach_name);
     END IF;
     SELECT pg_catalog.string_agg(pg_catalog.format('%I.%I (%s)', o.schema_name, o.table_name, o.subject), ', ')
     INTO others
     FROM freshet.attachment AS o
-    WHERE names[pg_catalog.array_position(subjects, o.subject)]
-        <> pg_catalog.format('%I.%I', o.schema_name, o.table_name);
+    WHERE o.cache = attach_cache.cache
+        AND names[pg_catalog.array_position(subjects, o.subject)]
+            <> pg_catalog.format('%I.%I', o.schema_name, o.table_name);
     IF others IS NOT NULL THEN
         RAISE EXCEPTION 'other tables are attached: %', others
             USING ERRCODE = 'object_not_in_prerequisite_state',
-                  HINT = 'Run SELECT freshet.detach() first; in one transaction with attach, no change is missed.';
+                  HINT = pg_catalog.format(
+                      'Run SELECT %s() first; in one transaction with attach, no change is missed.',
+                      pg_catalog.replace(attach_name, '.attach', '.detach')
+                  );
     END IF;
 
     -- Is all as wanted already?
     IF (SELECT pg_catalog.bool_and(v.ok OR v.triggers_enabled AND v.problem LIKE 'row-level security%')
-        FROM freshet.attached AS v)
+        FROM freshet.attached AS v
+        WHERE v.cache = attach_cache.cache)
         AND NOT EXISTS (
             SELECT FROM freshet.attachment AS o
-            WHERE (o.level, o.subject, o.id_column, o.environment_column, o.detector_column, o.workflow_column)
-                IS DISTINCT FROM (
-                    attach.level,
-                    o.subject,
-                    CASE o.subject WHEN 'detector' THEN detector_id WHEN 'workflow' THEN workflow_id END,
-                    CASE o.subject WHEN 'workflow' THEN workflow_environment END,
-                    CASE o.subject WHEN 'link' THEN link_detector END,
-                    CASE o.subject WHEN 'link' THEN link_workflow END
-                )
+            WHERE o.cache = attach_cache.cache
+                AND (o.level, o.columns) IS DISTINCT FROM (attach_cache.level, attach_cache.columns -> o.subject)
         )
         AND NOT EXISTS (
             SELECT
-            FROM freshet.planned_triggers(
-                detector_id, workflow_id, workflow_environment, link_detector, link_workflow, attach.level
-            ) AS w
+            FROM freshet.planned_triggers(cache, columns, level) AS w
             LEFT JOIN pg_catalog.pg_trigger AS t
                 ON t.tgrelid = relations[pg_catalog.array_position(subjects, w.subject)] AND t.tgname = w.trigger_name
             LEFT JOIN pg_catalog.pg_proc AS p ON p.oid = t.tgfoid
             WHERE p.prosrc IS DISTINCT FROM w.source
         )
-        AND freshet.worker_may_read(workflow, ARRAY[workflow_id, workflow_environment])
-        AND freshet.worker_may_read(link, ARRAY[link_detector, link_workflow])
+        AND (
+            SELECT pg_catalog.bool_and(freshet.worker_may_read(r.relation, columns -> r.subject))
+            FROM ROWS FROM (
+                pg_catalog.unnest(relations), pg_catalog.unnest(subjects), pg_catalog.unnest(read_tables)
+            ) AS r (relation, subject, is_read)
+            WHERE r.is_read
+        )
     THEN
         RETURN false;
     END IF;
 
-    -- Triggers of ours that are not wanted any more: those of the other level.
+    -- Triggers of this cache that are not wanted any more: those of the other level.
     SELECT pg_catalog.array_agg(pg_catalog.format('DROP TRIGGER %I ON %s', t.tgname, names[r.place]))
     INTO stale
     FROM pg_catalog.unnest(relations) WITH ORDINALITY AS r (relation, place)
@@ -310,22 +358,20 @@ BEGIN
     JOIN pg_catalog.pg_proc AS p ON p.oid = t.tgfoid
     JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
     WHERE n.nspname = 'freshet'
+        AND EXISTS (
+            SELECT FROM freshet.cache_table AS s
+            WHERE s.cache = attach_cache.cache AND p.proname = ANY (freshet.function_names(s.subject))
+        )
         AND t.tgname NOT IN (
             SELECT w.trigger_name
-            FROM freshet.planned_triggers(
-                detector_id, workflow_id, workflow_environment, link_detector, link_workflow, attach.level
-            ) AS w
+            FROM freshet.planned_triggers(cache, columns, level) AS w
             WHERE w.subject = subjects[r.place]
         );
     PERFORM freshet.lock_tables(
         names, CASE WHEN stale IS NULL THEN 'SHARE ROW EXCLUSIVE' ELSE 'ACCESS EXCLUSIVE' END, lock_tries
     );
     -- The names were looked up before there was a lock.
-    IF names <> ARRAY[
-        freshet.check_table('detector', detector, ARRAY[detector_id]),
-        freshet.check_table('workflow', workflow, ARRAY[workflow_id, workflow_environment]),
-        freshet.check_table('link', link, ARRAY[link_detector, link_workflow])
-    ] THEN
+    IF names <> freshet.check_tables(subjects, relations, columns) THEN
         RAISE EXCEPTION 'a table was renamed meanwhile' USING ERRCODE = 'lock_not_available', HINT = 'Call it again.';
     END IF;
 
@@ -339,9 +385,7 @@ BEGIN
             w.source,
             names[pg_catalog.array_position(subjects, w.subject)] AS table_name,
             w.declaration
-        FROM freshet.planned_triggers(
-            detector_id, workflow_id, workflow_environment, link_detector, link_workflow, attach.level
-        ) AS w
+        FROM freshet.planned_triggers(cache, columns, level) AS w
     LOOP
         EXECUTE pg_catalog.format(
             'CREATE OR REPLACE FUNCTION freshet.%I() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER '
@@ -359,48 +403,47 @@ BEGIN
         EXECUTE pg_catalog.format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', item.table_name, item.trigger_name);
     END LOOP;
 
-    PERFORM freshet.let_worker_read(workflow, ARRAY[workflow_id, workflow_environment]);
-    PERFORM freshet.let_worker_read(link, ARRAY[link_detector, link_workflow]);
+    PERFORM freshet.let_worker_read(r.relation, columns -> r.subject)
+    FROM ROWS FROM (
+        pg_catalog.unnest(relations), pg_catalog.unnest(subjects), pg_catalog.unnest(read_tables)
+    ) AS r (relation, subject, is_read)
+    WHERE r.is_read;
 
-    DELETE FROM freshet.attachment;
-    INSERT INTO freshet.attachment (
-        subject, schema_name, table_name, id_column, environment_column, detector_column, workflow_column,
-        level, trigger_names
-    )
+    DELETE FROM freshet.attachment AS o WHERE o.cache = attach_cache.cache;
+    INSERT INTO freshet.attachment (subject, cache, schema_name, table_name, columns, level, trigger_names)
     SELECT
-        k.subject, n.nspname, c.relname, k.id_column, k.environment_column, k.detector_column, k.workflow_column,
-        attach.level, pg_catalog.array_agg(w.trigger_name ORDER BY w.trigger_name)
-    FROM (
-        VALUES
-            ('detector', detector, detector_id, NULL, NULL, NULL),
-            ('workflow', workflow, workflow_id, workflow_environment, NULL, NULL),
-            ('link', link, NULL, NULL, link_detector, link_workflow)
-    ) AS k (subject, relation, id_column, environment_column, detector_column, workflow_column)
+        k.subject, attach_cache.cache, n.nspname, c.relname, attach_cache.columns -> k.subject, attach_cache.level,
+        pg_catalog.array_agg(w.trigger_name ORDER BY w.trigger_name)
+    FROM ROWS FROM (pg_catalog.unnest(subjects), pg_catalog.unnest(relations)) AS k (subject, relation)
     JOIN pg_catalog.pg_class AS c ON c.oid = k.relation
     JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-    JOIN freshet.planned_triggers(
-        detector_id, workflow_id, workflow_environment, link_detector, link_workflow, attach.level
-    ) AS w ON w.subject = k.subject
-    GROUP BY 1, 2, 3, 4, 5, 6, 7;
+    JOIN freshet.planned_triggers(cache, columns, level) AS w ON w.subject = k.subject
+    GROUP BY 1, 2, 3, 4, 5, 6;
 
-    PERFORM freshet.journal('namespace', 'attach');
+    PERFORM freshet.journal(cache, 'namespace', 'attach');
     RETURN true;
 END
 $function$;
-COMMENT ON FUNCTION freshet.attach(regclass, regclass, regclass, name, name, name, name, name, text, integer) IS
-    'Puts the triggers on the three tables, or mends them. True if anything was changed.';
+COMMENT ON FUNCTION freshet.attach_cache(text, regclass[], jsonb, text, integer) IS
+    'Puts the triggers of a cache on its tables, or mends them. True if anything was changed.';
 
--- Takes the triggers off, wherever there are any (a copy that a migration left behind has them too), and drops their
--- functions. Returns false if there was nothing to do.
-CREATE FUNCTION freshet.detach(lock_tries integer DEFAULT 1000) RETURNS boolean
+-- Takes the triggers of some caches off, wherever there are any (a copy that a migration left behind has them too), and
+-- drops their functions. All tables are locked at once, so that no writer waits for one while we try for another.
+-- Returns false if there was nothing to do.
+CREATE FUNCTION freshet.detach_caches(caches text[], lock_tries integer DEFAULT 1000) RETURNS boolean
 LANGUAGE plpgsql SET search_path = freshet, pg_temp AS $function$
 DECLARE
+    functions name[];
     names text[];
     commands text[];
     item record;
 BEGIN
     PERFORM pg_catalog.pg_advisory_xact_lock(28836227677971828);
 
+    SELECT pg_catalog.array_agg(f.function_name)
+    INTO functions
+    FROM freshet.cache_table AS t, pg_catalog.unnest(freshet.function_names(t.subject)) AS f (function_name)
+    WHERE t.cache = ANY (caches);
     SELECT
         pg_catalog.array_agg(DISTINCT pg_catalog.format('%I.%I', tn.nspname, c.relname)),
         pg_catalog.array_agg(pg_catalog.format('DROP TRIGGER IF EXISTS %I ON %I.%I', t.tgname, tn.nspname, c.relname))
@@ -410,8 +453,8 @@ BEGIN
     JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace AND n.nspname = 'freshet'
     JOIN pg_catalog.pg_class AS c ON c.oid = t.tgrelid
     JOIN pg_catalog.pg_namespace AS tn ON tn.oid = c.relnamespace
-    WHERE NOT t.tgisinternal;
-    IF names IS NULL AND NOT EXISTS (SELECT FROM freshet.attachment) THEN
+    WHERE NOT t.tgisinternal AND p.proname = ANY (functions);
+    IF names IS NULL AND NOT EXISTS (SELECT FROM freshet.attachment AS a WHERE a.cache = ANY (caches)) THEN
         RETURN false;
     END IF;
 
@@ -425,63 +468,72 @@ BEGIN
         SELECT p.proname
         FROM pg_catalog.pg_proc AS p
         JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
-        WHERE n.nspname = 'freshet' AND p.prorettype = 'pg_catalog.trigger'::pg_catalog.regtype
+        WHERE n.nspname = 'freshet' AND p.proname = ANY (functions)
+            AND p.prorettype = 'pg_catalog.trigger'::pg_catalog.regtype
     LOOP
         EXECUTE pg_catalog.format('DROP FUNCTION freshet.%I()', item.proname);
     END LOOP;
 
-    -- What attach granted, where we may take it back: the role is Freshet's own.
+    -- What attach granted, where we may take it back (the role is Freshet's own) and no other cache needs it.
     FOR item IN
-        SELECT a.schema_name, a.table_name, n.nspowner, c.oid AS relation
+        SELECT
+            a.schema_name, a.table_name, n.nspowner, c.oid AS relation,
+            pg_catalog.bool_or(o.table_name = a.table_name) AS table_is_needed, pg_catalog.count(o) > 0 AS schema_is_needed
         FROM freshet.attachment AS a
+        JOIN freshet.cache_table AS t ON t.subject = a.subject AND t.is_read
         JOIN pg_catalog.pg_namespace AS n ON n.nspname = a.schema_name
         LEFT JOIN pg_catalog.pg_class AS c
             ON c.relnamespace = n.oid AND c.relname = a.table_name AND c.relkind IN ('r', 'p')
-        WHERE a.subject <> 'detector'
+        LEFT JOIN (
+            freshet.attachment AS o JOIN freshet.cache_table AS ot ON ot.subject = o.subject AND ot.is_read
+        ) ON o.schema_name = a.schema_name AND o.cache <> ALL (caches)
+        WHERE a.cache = ANY (caches)
+        GROUP BY a.schema_name, a.table_name, n.nspowner, c.oid
     LOOP
-        IF item.relation IS NOT NULL THEN
+        IF item.relation IS NOT NULL AND item.table_is_needed IS NOT TRUE THEN
             EXECUTE pg_catalog.format('REVOKE SELECT ON %I.%I FROM freshet_worker', item.schema_name, item.table_name);
         END IF;
-        IF pg_catalog.pg_has_role(CURRENT_USER, item.nspowner, 'USAGE') THEN
+        IF NOT item.schema_is_needed AND pg_catalog.pg_has_role(CURRENT_USER, item.nspowner, 'USAGE') THEN
             EXECUTE pg_catalog.format('REVOKE USAGE ON SCHEMA %I FROM freshet_worker', item.schema_name);
         END IF;
     END LOOP;
 
-    DELETE FROM freshet.attachment;
-    PERFORM freshet.journal('namespace', 'detach');
+    DELETE FROM freshet.attachment AS a WHERE a.cache = ANY (caches);
+    PERFORM freshet.journal(c.name, 'namespace', 'detach') FROM pg_catalog.unnest(caches) AS c (name);
     RETURN true;
 END
 $function$;
-COMMENT ON FUNCTION freshet.detach(integer) IS 'Takes the triggers off the attached tables. True if there were any.';
+COMMENT ON FUNCTION freshet.detach_caches(text[], integer) IS
+    'Takes the triggers of some caches off. True if there were any.';
 
--- The same, for scripts that want to be sure which tables they mean.
-CREATE FUNCTION freshet.detach(
-    detector regclass,
-    workflow regclass,
-    link regclass,
-    lock_tries integer DEFAULT 1000
-) RETURNS boolean
+-- Refuses other tables than those that are attached, for scripts that want to be sure which they mean.
+CREATE FUNCTION freshet.require_attached(cache text, relations regclass[]) RETURNS void
 LANGUAGE plpgsql SET search_path = freshet, pg_temp AS $function$
 DECLARE
     others text;
+    detach_name text;
 BEGIN
     PERFORM pg_catalog.pg_advisory_xact_lock(28836227677971828);
-    SELECT pg_catalog.string_agg(pg_catalog.format('%I.%I (%s)', a.schema_name, a.table_name, a.subject), ', ')
-    INTO others
+    SELECT pg_catalog.string_agg(pg_catalog.format('%I.%I (%s)', a.schema_name, a.table_name, a.subject), ', '),
+        pg_catalog.min(pg_catalog.replace(k.attach_name, '.attach', '.detach'))
+    INTO others, detach_name
     FROM freshet.attachment AS a
+    JOIN freshet.cache AS k ON k.name = a.cache
     LEFT JOIN pg_catalog.pg_namespace AS n ON n.nspname = a.schema_name
     LEFT JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid AND c.relname = a.table_name
-    WHERE c.oid IS DISTINCT FROM
-        CASE a.subject WHEN 'detector' THEN detector WHEN 'workflow' THEN workflow WHEN 'link' THEN link END;
+    WHERE a.cache = require_attached.cache
+        AND c.oid IS DISTINCT FROM relations[(
+            SELECT pg_catalog.count(*)
+            FROM freshet.cache_table AS t, freshet.cache_table AS own
+            WHERE own.subject = a.subject AND t.cache = own.cache AND t.place <= own.place
+        )];
     IF others IS NOT NULL THEN
         RAISE EXCEPTION 'other tables are attached: %', others
             USING ERRCODE = 'object_not_in_prerequisite_state',
-                  HINT = 'Name those, or run SELECT freshet.detach() for whatever is attached.';
+                  HINT = pg_catalog.format('Name those, or run SELECT %s() for whatever is attached.', detach_name);
     END IF;
-    RETURN freshet.detach(lock_tries);
 END
 $function$;
-COMMENT ON FUNCTION freshet.detach(regclass, regclass, regclass, integer) IS
-    'Takes the triggers off these tables, or fails if others are attached.';
+COMMENT ON FUNCTION freshet.require_attached(text, regclass[]) IS 'Refuses tables that are not the attached ones. Internal.';
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA freshet FROM PUBLIC;

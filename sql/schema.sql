@@ -5,83 +5,119 @@ ALTER SCHEMA freshet OWNER TO freshet_owner;
 COMMENT ON SCHEMA freshet IS 'Freshet: a journal of committed changes to three tables, read by the worker that invalidates a cache in Redis.';
 
 CREATE FUNCTION freshet.attach(detector regclass, workflow regclass, link regclass, detector_id name DEFAULT 'id'::name, workflow_id name DEFAULT 'id'::name, workflow_environment name DEFAULT 'environment_id'::name, link_detector name DEFAULT 'detector_id'::name, link_workflow name DEFAULT 'workflow_id'::name, level text DEFAULT 'statement'::text, lock_tries integer DEFAULT 1000) RETURNS boolean
+    LANGUAGE sql
+    SET search_path TO 'freshet', 'pg_temp'
+    AS $$
+    SELECT freshet.attach_cache(
+        'workflows',
+        ARRAY[detector, workflow, link],
+        pg_catalog.jsonb_build_object(
+            'detector', pg_catalog.jsonb_build_object('id', detector_id),
+            'workflow', pg_catalog.jsonb_build_object('id', workflow_id, 'environment', workflow_environment),
+            'link', pg_catalog.jsonb_build_object('detector', link_detector, 'workflow', link_workflow)
+        ),
+        level, lock_tries
+    )
+$$;
+
+ALTER FUNCTION freshet.attach(detector regclass, workflow regclass, link regclass, detector_id name, workflow_id name, workflow_environment name, link_detector name, link_workflow name, level text, lock_tries integer) OWNER TO freshet_owner;
+
+COMMENT ON FUNCTION freshet.attach(detector regclass, workflow regclass, link regclass, detector_id name, workflow_id name, workflow_environment name, link_detector name, link_workflow name, level text, lock_tries integer) IS 'Puts the triggers on the three tables, or mends them. True if anything was changed.';
+
+CREATE FUNCTION freshet.attach_cache(cache text, relations regclass[], columns jsonb, level text DEFAULT 'statement'::text, lock_tries integer DEFAULT 1000) RETURNS boolean
     LANGUAGE plpgsql
     SET search_path TO 'freshet', 'pg_temp'
     AS $$
+#variable_conflict use_variable
 DECLARE
-    subjects constant text[] := ARRAY['detector', 'workflow', 'link'];
-    relations constant regclass[] := ARRAY[detector, workflow, link];
+    attach_name text;
+    subjects text[];
+    read_tables boolean[];
     names text[];
     others text;
     stale text[];
     item record;
 BEGIN
-    IF attach.level IS NULL OR attach.level NOT IN ('statement', 'row') THEN
-        RAISE EXCEPTION 'level % is not known', COALESCE(pg_catalog.quote_literal(attach.level), 'NULL')
+    SELECT
+        k.attach_name, pg_catalog.array_agg(t.subject ORDER BY t.place),
+        pg_catalog.array_agg(t.is_read ORDER BY t.place)
+    INTO attach_name, subjects, read_tables
+    FROM freshet.cache AS k
+    JOIN freshet.cache_table AS t ON t.cache = k.name
+    WHERE k.name = attach_cache.cache
+    GROUP BY k.attach_name;
+    IF subjects IS NULL OR pg_catalog.cardinality(relations) IS DISTINCT FROM pg_catalog.cardinality(subjects) THEN
+        RAISE EXCEPTION 'cache % is not declared, or has another number of tables', pg_catalog.quote_nullable(cache)
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'See freshet.cache_table.';
+    END IF;
+    IF level IS NULL OR level NOT IN ('statement', 'row') THEN
+        RAISE EXCEPTION 'level % is not known', COALESCE(pg_catalog.quote_literal(level), 'NULL')
             USING ERRCODE = 'invalid_parameter_value',
                   HINT = 'Use ''statement'', or ''row'' where a logical replication subscription writes the tables.';
     END IF;
-    IF detector = workflow OR workflow = link OR detector = link THEN
-        RAISE EXCEPTION 'detector, workflow and link must be three tables'
+    IF EXISTS (
+        SELECT FROM pg_catalog.unnest(relations) AS r (relation)
+        GROUP BY r.relation HAVING pg_catalog.count(r.relation) > 1
+    ) THEN
+        RAISE EXCEPTION '% must be % tables',
+            pg_catalog.array_to_string(subjects, ', '), pg_catalog.cardinality(subjects)
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Give each table once.';
     END IF;
     PERFORM pg_catalog.pg_advisory_xact_lock(28836227677971828);
 
     -- May these tables be attached at all?
-    names := ARRAY[
-        freshet.check_table('detector', detector, ARRAY[detector_id]),
-        freshet.check_table('workflow', workflow, ARRAY[workflow_id, workflow_environment]),
-        freshet.check_table('link', link, ARRAY[link_detector, link_workflow])
-    ];
-    IF attach.level = 'statement'
+    names := freshet.check_tables(subjects, relations, columns);
+    IF level = 'statement'
         AND EXISTS (SELECT FROM pg_catalog.pg_subscription_rel AS r WHERE r.srrelid = ANY (relations))
     THEN
         RAISE EXCEPTION 'a subscription writes these tables, and fires no statement triggers'
-            USING ERRCODE = 'invalid_parameter_value', HINT = 'Call freshet.attach(..., level => ''row'').';
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = pg_catalog.format('Call %s(..., level => ''row'').', attach_name);
     END IF;
     SELECT pg_catalog.string_agg(pg_catalog.format('%I.%I (%s)', o.schema_name, o.table_name, o.subject), ', ')
     INTO others
     FROM freshet.attachment AS o
-    WHERE names[pg_catalog.array_position(subjects, o.subject)]
-        <> pg_catalog.format('%I.%I', o.schema_name, o.table_name);
+    WHERE o.cache = attach_cache.cache
+        AND names[pg_catalog.array_position(subjects, o.subject)]
+            <> pg_catalog.format('%I.%I', o.schema_name, o.table_name);
     IF others IS NOT NULL THEN
         RAISE EXCEPTION 'other tables are attached: %', others
             USING ERRCODE = 'object_not_in_prerequisite_state',
-                  HINT = 'Run SELECT freshet.detach() first; in one transaction with attach, no change is missed.';
+                  HINT = pg_catalog.format(
+                      'Run SELECT %s() first; in one transaction with attach, no change is missed.',
+                      pg_catalog.replace(attach_name, '.attach', '.detach')
+                  );
     END IF;
 
     -- Is all as wanted already?
     IF (SELECT pg_catalog.bool_and(v.ok OR v.triggers_enabled AND v.problem LIKE 'row-level security%')
-        FROM freshet.attached AS v)
+        FROM freshet.attached AS v
+        WHERE v.cache = attach_cache.cache)
         AND NOT EXISTS (
             SELECT FROM freshet.attachment AS o
-            WHERE (o.level, o.subject, o.id_column, o.environment_column, o.detector_column, o.workflow_column)
-                IS DISTINCT FROM (
-                    attach.level,
-                    o.subject,
-                    CASE o.subject WHEN 'detector' THEN detector_id WHEN 'workflow' THEN workflow_id END,
-                    CASE o.subject WHEN 'workflow' THEN workflow_environment END,
-                    CASE o.subject WHEN 'link' THEN link_detector END,
-                    CASE o.subject WHEN 'link' THEN link_workflow END
-                )
+            WHERE o.cache = attach_cache.cache
+                AND (o.level, o.columns) IS DISTINCT FROM (attach_cache.level, attach_cache.columns -> o.subject)
         )
         AND NOT EXISTS (
             SELECT
-            FROM freshet.planned_triggers(
-                detector_id, workflow_id, workflow_environment, link_detector, link_workflow, attach.level
-            ) AS w
+            FROM freshet.planned_triggers(cache, columns, level) AS w
             LEFT JOIN pg_catalog.pg_trigger AS t
                 ON t.tgrelid = relations[pg_catalog.array_position(subjects, w.subject)] AND t.tgname = w.trigger_name
             LEFT JOIN pg_catalog.pg_proc AS p ON p.oid = t.tgfoid
             WHERE p.prosrc IS DISTINCT FROM w.source
         )
-        AND freshet.worker_may_read(workflow, ARRAY[workflow_id, workflow_environment])
-        AND freshet.worker_may_read(link, ARRAY[link_detector, link_workflow])
+        AND (
+            SELECT pg_catalog.bool_and(freshet.worker_may_read(r.relation, columns -> r.subject))
+            FROM ROWS FROM (
+                pg_catalog.unnest(relations), pg_catalog.unnest(subjects), pg_catalog.unnest(read_tables)
+            ) AS r (relation, subject, is_read)
+            WHERE r.is_read
+        )
     THEN
         RETURN false;
     END IF;
 
-    -- Triggers of ours that are not wanted any more: those of the other level.
+    -- Triggers of this cache that are not wanted any more: those of the other level.
     SELECT pg_catalog.array_agg(pg_catalog.format('DROP TRIGGER %I ON %s', t.tgname, names[r.place]))
     INTO stale
     FROM pg_catalog.unnest(relations) WITH ORDINALITY AS r (relation, place)
@@ -89,22 +125,20 @@ BEGIN
     JOIN pg_catalog.pg_proc AS p ON p.oid = t.tgfoid
     JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
     WHERE n.nspname = 'freshet'
+        AND EXISTS (
+            SELECT FROM freshet.cache_table AS s
+            WHERE s.cache = attach_cache.cache AND p.proname = ANY (freshet.function_names(s.subject))
+        )
         AND t.tgname NOT IN (
             SELECT w.trigger_name
-            FROM freshet.planned_triggers(
-                detector_id, workflow_id, workflow_environment, link_detector, link_workflow, attach.level
-            ) AS w
+            FROM freshet.planned_triggers(cache, columns, level) AS w
             WHERE w.subject = subjects[r.place]
         );
     PERFORM freshet.lock_tables(
         names, CASE WHEN stale IS NULL THEN 'SHARE ROW EXCLUSIVE' ELSE 'ACCESS EXCLUSIVE' END, lock_tries
     );
     -- The names were looked up before there was a lock.
-    IF names <> ARRAY[
-        freshet.check_table('detector', detector, ARRAY[detector_id]),
-        freshet.check_table('workflow', workflow, ARRAY[workflow_id, workflow_environment]),
-        freshet.check_table('link', link, ARRAY[link_detector, link_workflow])
-    ] THEN
+    IF names <> freshet.check_tables(subjects, relations, columns) THEN
         RAISE EXCEPTION 'a table was renamed meanwhile' USING ERRCODE = 'lock_not_available', HINT = 'Call it again.';
     END IF;
 
@@ -118,9 +152,7 @@ BEGIN
             w.source,
             names[pg_catalog.array_position(subjects, w.subject)] AS table_name,
             w.declaration
-        FROM freshet.planned_triggers(
-            detector_id, workflow_id, workflow_environment, link_detector, link_workflow, attach.level
-        ) AS w
+        FROM freshet.planned_triggers(cache, columns, level) AS w
     LOOP
         EXECUTE pg_catalog.format(
             'CREATE OR REPLACE FUNCTION freshet.%I() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER '
@@ -138,38 +170,53 @@ BEGIN
         EXECUTE pg_catalog.format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', item.table_name, item.trigger_name);
     END LOOP;
 
-    PERFORM freshet.let_worker_read(workflow, ARRAY[workflow_id, workflow_environment]);
-    PERFORM freshet.let_worker_read(link, ARRAY[link_detector, link_workflow]);
+    PERFORM freshet.let_worker_read(r.relation, columns -> r.subject)
+    FROM ROWS FROM (
+        pg_catalog.unnest(relations), pg_catalog.unnest(subjects), pg_catalog.unnest(read_tables)
+    ) AS r (relation, subject, is_read)
+    WHERE r.is_read;
 
-    DELETE FROM freshet.attachment;
-    INSERT INTO freshet.attachment (
-        subject, schema_name, table_name, id_column, environment_column, detector_column, workflow_column,
-        level, trigger_names
-    )
+    DELETE FROM freshet.attachment AS o WHERE o.cache = attach_cache.cache;
+    INSERT INTO freshet.attachment (subject, cache, schema_name, table_name, columns, level, trigger_names)
     SELECT
-        k.subject, n.nspname, c.relname, k.id_column, k.environment_column, k.detector_column, k.workflow_column,
-        attach.level, pg_catalog.array_agg(w.trigger_name ORDER BY w.trigger_name)
-    FROM (
-        VALUES
-            ('detector', detector, detector_id, NULL, NULL, NULL),
-            ('workflow', workflow, workflow_id, workflow_environment, NULL, NULL),
-            ('link', link, NULL, NULL, link_detector, link_workflow)
-    ) AS k (subject, relation, id_column, environment_column, detector_column, workflow_column)
+        k.subject, attach_cache.cache, n.nspname, c.relname, attach_cache.columns -> k.subject, attach_cache.level,
+        pg_catalog.array_agg(w.trigger_name ORDER BY w.trigger_name)
+    FROM ROWS FROM (pg_catalog.unnest(subjects), pg_catalog.unnest(relations)) AS k (subject, relation)
     JOIN pg_catalog.pg_class AS c ON c.oid = k.relation
     JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-    JOIN freshet.planned_triggers(
-        detector_id, workflow_id, workflow_environment, link_detector, link_workflow, attach.level
-    ) AS w ON w.subject = k.subject
-    GROUP BY 1, 2, 3, 4, 5, 6, 7;
+    JOIN freshet.planned_triggers(cache, columns, level) AS w ON w.subject = k.subject
+    GROUP BY 1, 2, 3, 4, 5, 6;
 
-    PERFORM freshet.journal('namespace', 'attach');
+    PERFORM freshet.journal(cache, 'namespace', 'attach');
     RETURN true;
 END
 $$;
 
-ALTER FUNCTION freshet.attach(detector regclass, workflow regclass, link regclass, detector_id name, workflow_id name, workflow_environment name, link_detector name, link_workflow name, level text, lock_tries integer) OWNER TO freshet_owner;
+ALTER FUNCTION freshet.attach_cache(cache text, relations regclass[], columns jsonb, level text, lock_tries integer) OWNER TO freshet_owner;
 
-COMMENT ON FUNCTION freshet.attach(detector regclass, workflow regclass, link regclass, detector_id name, workflow_id name, workflow_environment name, link_detector name, link_workflow name, level text, lock_tries integer) IS 'Puts the triggers on the three tables, or mends them. True if anything was changed.';
+COMMENT ON FUNCTION freshet.attach_cache(cache text, relations regclass[], columns jsonb, level text, lock_tries integer) IS 'Puts the triggers of a cache on its tables, or mends them. True if anything was changed.';
+
+CREATE FUNCTION freshet.attach_datasources(datasource regclass, link regclass, detector regclass, datasource_id name DEFAULT 'id'::name, datasource_type name DEFAULT 'type'::name, datasource_source name DEFAULT 'source_id'::name, link_datasource name DEFAULT 'data_source_id'::name, link_detector name DEFAULT 'detector_id'::name, detector_id name DEFAULT 'id'::name, level text DEFAULT 'statement'::text, lock_tries integer DEFAULT 1000) RETURNS boolean
+    LANGUAGE sql
+    SET search_path TO 'freshet', 'pg_temp'
+    AS $$
+    SELECT freshet.attach_cache(
+        'datasources',
+        ARRAY[datasource, link, detector],
+        pg_catalog.jsonb_build_object(
+            'datasource', pg_catalog.jsonb_build_object(
+                'id', datasource_id, 'type', datasource_type, 'source', datasource_source
+            ),
+            'datasource_link', pg_catalog.jsonb_build_object('datasource', link_datasource, 'detector', link_detector),
+            'datasource_detector', pg_catalog.jsonb_build_object('id', detector_id)
+        ),
+        level, lock_tries
+    )
+$$;
+
+ALTER FUNCTION freshet.attach_datasources(datasource regclass, link regclass, detector regclass, datasource_id name, datasource_type name, datasource_source name, link_datasource name, link_detector name, detector_id name, level text, lock_tries integer) OWNER TO freshet_owner;
+
+COMMENT ON FUNCTION freshet.attach_datasources(datasource regclass, link regclass, detector regclass, datasource_id name, datasource_type name, datasource_source name, link_datasource name, link_detector name, detector_id name, level text, lock_tries integer) IS 'Puts the triggers of the cache "datasources" on its tables, or mends them. True if anything was changed.';
 
 CREATE FUNCTION freshet.attach_ddl_trigger() RETURNS boolean
     LANGUAGE plpgsql
@@ -199,7 +246,7 @@ ALTER FUNCTION freshet.attach_ddl_trigger() OWNER TO freshet_owner;
 
 COMMENT ON FUNCTION freshet.attach_ddl_trigger() IS 'Installs the event triggers that journal DDL. Needs a superuser.';
 
-CREATE FUNCTION freshet.check_table(subject text, relation regclass, columns name[]) RETURNS text
+CREATE FUNCTION freshet.check_table(subject text, relation regclass, columns jsonb) RETURNS text
     LANGUAGE plpgsql
     SET search_path TO 'freshet', 'pg_temp'
     AS $$
@@ -207,8 +254,9 @@ DECLARE
     table_name text;
     kind text;
     facts record;
-    wanted name;
+    wanted record;
     type_oid oid;
+    is_exact boolean;
 BEGIN
     SELECT c.relkind, c.relispartition, c.relpersistence, c.relowner, c.relname, n.nspname
     INTO facts
@@ -217,7 +265,14 @@ BEGIN
     WHERE c.oid = relation;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'the % table is NULL or does not exist', subject
-            USING ERRCODE = 'undefined_table', HINT = 'Give the names of the detector, workflow and link tables.';
+            USING ERRCODE = 'undefined_table',
+                  HINT = (
+                      SELECT pg_catalog.format(
+                          'Give the names of the tables: %s.', pg_catalog.string_agg(t.subject, ', ' ORDER BY t.place)
+                      )
+                      FROM freshet.cache_table AS t
+                      WHERE t.cache = (SELECT s.cache FROM freshet.cache_table AS s WHERE s.subject = check_table.subject)
+                  );
     END IF;
     table_name := pg_catalog.format('%I.%I', facts.nspname, facts.relname);
 
@@ -251,71 +306,127 @@ BEGIN
                   );
     END IF;
 
-    FOREACH wanted IN ARRAY columns LOOP
-        SELECT a.atttypid INTO type_oid
+    FOR wanted IN
+        SELECT d.kind, columns ->> d.role AS name
+        FROM freshet.cache_column AS d
+        WHERE d.subject = check_table.subject
+        ORDER BY d.place
+    LOOP
+        SELECT a.atttypid, l.collisdeterministic INTO type_oid, is_exact
         FROM pg_catalog.pg_attribute AS a
-        WHERE a.attrelid = relation AND a.attname = wanted AND a.attnum > 0 AND NOT a.attisdropped;
+        LEFT JOIN pg_catalog.pg_collation AS l ON l.oid = a.attcollation
+        WHERE a.attrelid = relation AND a.attname = wanted.name::name AND a.attnum > 0 AND NOT a.attisdropped;
         IF NOT FOUND THEN
             RAISE EXCEPTION 'column % of the % table % does not exist',
-                COALESCE(pg_catalog.quote_ident(wanted), 'NULL'), subject, table_name
+                COALESCE(pg_catalog.quote_ident(wanted.name), 'NULL'), subject, table_name
                 USING ERRCODE = 'undefined_column',
-                      HINT = 'Name the columns: freshet.attach(..., detector_id => ..., workflow_id => ..., '
-                          'workflow_environment => ..., link_detector => ..., link_workflow => ...).';
+                      HINT = (
+                          SELECT pg_catalog.format(
+                              'Name the columns: %s(..., %s).', k.attach_name,
+                              pg_catalog.string_agg(d.parameter || ' => ...', ', ' ORDER BY t.place, d.place)
+                          )
+                          FROM freshet.cache AS k
+                          JOIN freshet.cache_table AS t ON t.cache = k.name
+                          JOIN freshet.cache_column AS d ON d.subject = t.subject
+                          WHERE k.name = (SELECT s.cache FROM freshet.cache_table AS s WHERE s.subject = check_table.subject)
+                          GROUP BY k.attach_name
+                      );
         END IF;
         -- bigint, smallint, integer. Not a domain: its cast could fail at any write.
-        IF type_oid NOT IN (20, 21, 23) THEN
+        IF wanted.kind = 'integer' AND type_oid NOT IN (20, 21, 23) THEN
             RAISE EXCEPTION 'column %.% has type %, not smallint, integer or bigint',
-                table_name, pg_catalog.quote_ident(wanted), pg_catalog.format_type(type_oid, NULL)
+                table_name, pg_catalog.quote_ident(wanted.name), pg_catalog.format_type(type_oid, NULL)
                 USING ERRCODE = 'datatype_mismatch',
                       HINT = 'Freshet''s keys are smallint, integer or bigint, and no domains over them.';
+        END IF;
+        -- text, varchar. Not char(n), citext or a nondeterministic collation: there, different bytes are equal, and a
+        -- reader that asks for one spelling would never hear of a change to another.
+        IF wanted.kind = 'text' AND NOT (type_oid IN (25, 1043) AND is_exact) THEN
+            RAISE EXCEPTION 'column %.% has type %, not text or varchar with a deterministic collation',
+                table_name, pg_catalog.quote_ident(wanted.name), pg_catalog.format_type(type_oid, NULL)
+                USING ERRCODE = 'datatype_mismatch',
+                      HINT = 'Freshet compares texts byte for byte, so two that differ must not count as equal.';
         END IF;
     END LOOP;
     RETURN table_name;
 END
 $$;
 
-ALTER FUNCTION freshet.check_table(subject text, relation regclass, columns name[]) OWNER TO freshet_owner;
+ALTER FUNCTION freshet.check_table(subject text, relation regclass, columns jsonb) OWNER TO freshet_owner;
 
-COMMENT ON FUNCTION freshet.check_table(subject text, relation regclass, columns name[]) IS 'Refuses a table that cannot be attached. Internal.';
+COMMENT ON FUNCTION freshet.check_table(subject text, relation regclass, columns jsonb) IS 'Refuses a table that cannot be attached. Internal.';
+
+CREATE FUNCTION freshet.check_tables(subjects text[], relations regclass[], columns jsonb) RETURNS text[]
+    LANGUAGE sql
+    SET search_path TO 'freshet', 'pg_temp'
+    AS $$
+    SELECT pg_catalog.array_agg(freshet.check_table(r.subject, r.relation, columns -> r.subject) ORDER BY r.place)
+    FROM ROWS FROM (pg_catalog.unnest(subjects), pg_catalog.unnest(relations))
+        WITH ORDINALITY AS r (subject, relation, place)
+$$;
+
+ALTER FUNCTION freshet.check_tables(subjects text[], relations regclass[], columns jsonb) OWNER TO freshet_owner;
+
+COMMENT ON FUNCTION freshet.check_tables(subjects text[], relations regclass[], columns jsonb) IS 'Refuses tables that cannot be attached, and returns their names. Internal.';
+
+CREATE FUNCTION freshet.concerned_by_ddl(event text) RETURNS TABLE(cache text, subject text)
+    LANGUAGE plpgsql
+    SET search_path TO 'freshet', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+BEGIN
+    IF concerned_by_ddl.event = 'sql_drop' THEN
+        RETURN QUERY
+        SELECT a.cache, pg_catalog.min(a.subject)
+        FROM pg_catalog.pg_event_trigger_dropped_objects() AS d
+        JOIN freshet.attachment AS a
+            ON a.schema_name = d.address_names[1] AND a.table_name = d.address_names[2]
+        WHERE d.object_type IN ('table', 'table column', 'trigger', 'policy')
+        GROUP BY a.cache;
+    ELSE
+        -- A table by the attached name, or one that bears our triggers (it may just have been renamed).
+        RETURN QUERY
+        SELECT s.cache, pg_catalog.min(s.subject)
+        FROM pg_catalog.pg_event_trigger_ddl_commands() AS d
+        LEFT JOIN pg_catalog.pg_trigger AS changed
+            ON changed.oid = d.objid AND d.classid = 'pg_catalog.pg_trigger'::pg_catalog.regclass
+        JOIN pg_catalog.pg_class AS c
+            ON c.oid = changed.tgrelid OR c.oid = d.objid AND d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
+        JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+        JOIN freshet.cache_table AS s
+            ON EXISTS (
+                SELECT FROM freshet.attachment AS a
+                WHERE a.subject = s.subject AND a.schema_name = n.nspname AND a.table_name = c.relname
+            )
+            OR EXISTS (
+                SELECT
+                FROM pg_catalog.pg_trigger AS t
+                JOIN pg_catalog.pg_proc AS p ON p.oid = t.tgfoid
+                JOIN pg_catalog.pg_namespace AS pn ON pn.oid = p.pronamespace AND pn.nspname = 'freshet'
+                WHERE t.tgrelid = c.oid AND p.proname = ANY (freshet.function_names(s.subject))
+            )
+        GROUP BY s.cache;
+    END IF;
+EXCEPTION WHEN OTHERS THEN
+    RAISE LOG 'freshet: a DDL command could not be looked at: % (%)', SQLERRM, SQLSTATE;
+    RETURN QUERY SELECT NULL::text, 'namespace'::text;
+END
+$$;
+
+ALTER FUNCTION freshet.concerned_by_ddl(event text) OWNER TO freshet_owner;
+
+COMMENT ON FUNCTION freshet.concerned_by_ddl(event text) IS 'The caches that a DDL command concerns. Internal.';
 
 CREATE FUNCTION freshet.ddl_changed() RETURNS event_trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'freshet', 'pg_temp'
     AS $$
 DECLARE
-    subject_changed text;
+    concerned record;
 BEGIN
-    BEGIN
-        IF TG_EVENT = 'sql_drop' THEN
-            SELECT pg_catalog.min(a.subject) INTO subject_changed
-            FROM pg_catalog.pg_event_trigger_dropped_objects() AS d
-            JOIN freshet.attachment AS a
-                ON a.schema_name = d.address_names[1] AND a.table_name = d.address_names[2]
-            WHERE d.object_type IN ('table', 'table column', 'trigger', 'policy');
-        ELSE
-            -- A table by the attached name, or one that bears our triggers (it may just have been renamed).
-            SELECT pg_catalog.min(COALESCE(a.subject, pg_catalog.split_part(t.tgname, '_', 2))) INTO subject_changed
-            FROM pg_catalog.pg_event_trigger_ddl_commands() AS d
-            LEFT JOIN pg_catalog.pg_trigger AS changed
-                ON changed.oid = d.objid AND d.classid = 'pg_catalog.pg_trigger'::pg_catalog.regclass
-            JOIN pg_catalog.pg_class AS c
-                ON c.oid = changed.tgrelid OR c.oid = d.objid AND d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
-            JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-            LEFT JOIN freshet.attachment AS a ON a.schema_name = n.nspname AND a.table_name = c.relname
-            LEFT JOIN (
-                pg_catalog.pg_trigger AS t
-                JOIN pg_catalog.pg_proc AS p ON p.oid = t.tgfoid
-                JOIN pg_catalog.pg_namespace AS pn ON pn.oid = p.pronamespace AND pn.nspname = 'freshet'
-            ) ON t.tgrelid = c.oid
-            WHERE a.subject IS NOT NULL OR pn.oid IS NOT NULL;
-        END IF;
-    EXCEPTION WHEN OTHERS THEN
-        RAISE LOG 'freshet: a DDL command could not be looked at: % (%)', SQLERRM, SQLSTATE;
-        subject_changed := 'namespace';
-    END;
-    IF subject_changed IS NOT NULL THEN
-        PERFORM freshet.journal(subject_changed, 'ddl');
-    END IF;
+    FOR concerned IN SELECT f.cache, f.subject FROM freshet.concerned_by_ddl(TG_EVENT) AS f LOOP
+        PERFORM freshet.journal(concerned.cache, concerned.subject, 'ddl');
+    END LOOP;
 END
 $$;
 
@@ -324,16 +435,46 @@ ALTER FUNCTION freshet.ddl_changed() OWNER TO freshet_owner;
 COMMENT ON FUNCTION freshet.ddl_changed() IS 'Event trigger function: journals DDL on the attached tables.';
 
 CREATE FUNCTION freshet.detach(lock_tries integer DEFAULT 1000) RETURNS boolean
+    LANGUAGE sql
+    SET search_path TO 'freshet', 'pg_temp'
+    AS $$
+    SELECT freshet.detach_caches(ARRAY['workflows'], lock_tries)
+$$;
+
+ALTER FUNCTION freshet.detach(lock_tries integer) OWNER TO freshet_owner;
+
+COMMENT ON FUNCTION freshet.detach(lock_tries integer) IS 'Takes the triggers off the attached tables. True if there were any.';
+
+CREATE FUNCTION freshet.detach(detector regclass, workflow regclass, link regclass, lock_tries integer DEFAULT 1000) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO 'freshet', 'pg_temp'
+    AS $$
+BEGIN
+    PERFORM freshet.require_attached('workflows', ARRAY[detector, workflow, link]);
+    RETURN freshet.detach(lock_tries);
+END
+$$;
+
+ALTER FUNCTION freshet.detach(detector regclass, workflow regclass, link regclass, lock_tries integer) OWNER TO freshet_owner;
+
+COMMENT ON FUNCTION freshet.detach(detector regclass, workflow regclass, link regclass, lock_tries integer) IS 'Takes the triggers off these tables, or fails if others are attached.';
+
+CREATE FUNCTION freshet.detach_caches(caches text[], lock_tries integer DEFAULT 1000) RETURNS boolean
     LANGUAGE plpgsql
     SET search_path TO 'freshet', 'pg_temp'
     AS $$
 DECLARE
+    functions name[];
     names text[];
     commands text[];
     item record;
 BEGIN
     PERFORM pg_catalog.pg_advisory_xact_lock(28836227677971828);
 
+    SELECT pg_catalog.array_agg(f.function_name)
+    INTO functions
+    FROM freshet.cache_table AS t, pg_catalog.unnest(freshet.function_names(t.subject)) AS f (function_name)
+    WHERE t.cache = ANY (caches);
     SELECT
         pg_catalog.array_agg(DISTINCT pg_catalog.format('%I.%I', tn.nspname, c.relname)),
         pg_catalog.array_agg(pg_catalog.format('DROP TRIGGER IF EXISTS %I ON %I.%I', t.tgname, tn.nspname, c.relname))
@@ -343,8 +484,8 @@ BEGIN
     JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace AND n.nspname = 'freshet'
     JOIN pg_catalog.pg_class AS c ON c.oid = t.tgrelid
     JOIN pg_catalog.pg_namespace AS tn ON tn.oid = c.relnamespace
-    WHERE NOT t.tgisinternal;
-    IF names IS NULL AND NOT EXISTS (SELECT FROM freshet.attachment) THEN
+    WHERE NOT t.tgisinternal AND p.proname = ANY (functions);
+    IF names IS NULL AND NOT EXISTS (SELECT FROM freshet.attachment AS a WHERE a.cache = ANY (caches)) THEN
         RETURN false;
     END IF;
 
@@ -358,65 +499,56 @@ BEGIN
         SELECT p.proname
         FROM pg_catalog.pg_proc AS p
         JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
-        WHERE n.nspname = 'freshet' AND p.prorettype = 'pg_catalog.trigger'::pg_catalog.regtype
+        WHERE n.nspname = 'freshet' AND p.proname = ANY (functions)
+            AND p.prorettype = 'pg_catalog.trigger'::pg_catalog.regtype
     LOOP
         EXECUTE pg_catalog.format('DROP FUNCTION freshet.%I()', item.proname);
     END LOOP;
 
-    -- What attach granted, where we may take it back: the role is Freshet's own.
+    -- What attach granted, where we may take it back (the role is Freshet's own) and no other cache needs it.
     FOR item IN
-        SELECT a.schema_name, a.table_name, n.nspowner, c.oid AS relation
+        SELECT
+            a.schema_name, a.table_name, n.nspowner, c.oid AS relation,
+            pg_catalog.bool_or(o.table_name = a.table_name) AS table_is_needed, pg_catalog.count(o) > 0 AS schema_is_needed
         FROM freshet.attachment AS a
+        JOIN freshet.cache_table AS t ON t.subject = a.subject AND t.is_read
         JOIN pg_catalog.pg_namespace AS n ON n.nspname = a.schema_name
         LEFT JOIN pg_catalog.pg_class AS c
             ON c.relnamespace = n.oid AND c.relname = a.table_name AND c.relkind IN ('r', 'p')
-        WHERE a.subject <> 'detector'
+        LEFT JOIN (
+            freshet.attachment AS o JOIN freshet.cache_table AS ot ON ot.subject = o.subject AND ot.is_read
+        ) ON o.schema_name = a.schema_name AND o.cache <> ALL (caches)
+        WHERE a.cache = ANY (caches)
+        GROUP BY a.schema_name, a.table_name, n.nspowner, c.oid
     LOOP
-        IF item.relation IS NOT NULL THEN
+        IF item.relation IS NOT NULL AND item.table_is_needed IS NOT TRUE THEN
             EXECUTE pg_catalog.format('REVOKE SELECT ON %I.%I FROM freshet_worker', item.schema_name, item.table_name);
         END IF;
-        IF pg_catalog.pg_has_role(CURRENT_USER, item.nspowner, 'USAGE') THEN
+        IF NOT item.schema_is_needed AND pg_catalog.pg_has_role(CURRENT_USER, item.nspowner, 'USAGE') THEN
             EXECUTE pg_catalog.format('REVOKE USAGE ON SCHEMA %I FROM freshet_worker', item.schema_name);
         END IF;
     END LOOP;
 
-    DELETE FROM freshet.attachment;
-    PERFORM freshet.journal('namespace', 'detach');
+    DELETE FROM freshet.attachment AS a WHERE a.cache = ANY (caches);
+    PERFORM freshet.journal(c.name, 'namespace', 'detach') FROM pg_catalog.unnest(caches) AS c (name);
     RETURN true;
 END
 $$;
 
-ALTER FUNCTION freshet.detach(lock_tries integer) OWNER TO freshet_owner;
+ALTER FUNCTION freshet.detach_caches(caches text[], lock_tries integer) OWNER TO freshet_owner;
 
-COMMENT ON FUNCTION freshet.detach(lock_tries integer) IS 'Takes the triggers off the attached tables. True if there were any.';
+COMMENT ON FUNCTION freshet.detach_caches(caches text[], lock_tries integer) IS 'Takes the triggers of some caches off. True if there were any.';
 
-CREATE FUNCTION freshet.detach(detector regclass, workflow regclass, link regclass, lock_tries integer DEFAULT 1000) RETURNS boolean
-    LANGUAGE plpgsql
+CREATE FUNCTION freshet.detach_datasources(lock_tries integer DEFAULT 1000) RETURNS boolean
+    LANGUAGE sql
     SET search_path TO 'freshet', 'pg_temp'
     AS $$
-DECLARE
-    others text;
-BEGIN
-    PERFORM pg_catalog.pg_advisory_xact_lock(28836227677971828);
-    SELECT pg_catalog.string_agg(pg_catalog.format('%I.%I (%s)', a.schema_name, a.table_name, a.subject), ', ')
-    INTO others
-    FROM freshet.attachment AS a
-    LEFT JOIN pg_catalog.pg_namespace AS n ON n.nspname = a.schema_name
-    LEFT JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid AND c.relname = a.table_name
-    WHERE c.oid IS DISTINCT FROM
-        CASE a.subject WHEN 'detector' THEN detector WHEN 'workflow' THEN workflow WHEN 'link' THEN link END;
-    IF others IS NOT NULL THEN
-        RAISE EXCEPTION 'other tables are attached: %', others
-            USING ERRCODE = 'object_not_in_prerequisite_state',
-                  HINT = 'Name those, or run SELECT freshet.detach() for whatever is attached.';
-    END IF;
-    RETURN freshet.detach(lock_tries);
-END
+    SELECT freshet.detach_caches(ARRAY['datasources'], lock_tries)
 $$;
 
-ALTER FUNCTION freshet.detach(detector regclass, workflow regclass, link regclass, lock_tries integer) OWNER TO freshet_owner;
+ALTER FUNCTION freshet.detach_datasources(lock_tries integer) OWNER TO freshet_owner;
 
-COMMENT ON FUNCTION freshet.detach(detector regclass, workflow regclass, link regclass, lock_tries integer) IS 'Takes the triggers off these tables, or fails if others are attached.';
+COMMENT ON FUNCTION freshet.detach_datasources(lock_tries integer) IS 'Takes the triggers of the cache "datasources" off. True if there were any.';
 
 CREATE FUNCTION freshet.detach_ddl_trigger() RETURNS boolean
     LANGUAGE plpgsql
@@ -440,6 +572,18 @@ $$;
 ALTER FUNCTION freshet.detach_ddl_trigger() OWNER TO freshet_owner;
 
 COMMENT ON FUNCTION freshet.detach_ddl_trigger() IS 'Removes the event triggers that journal DDL.';
+
+CREATE FUNCTION freshet.function_names(subject text) RETURNS name[]
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'freshet', 'pg_temp'
+    AS $$
+    SELECT pg_catalog.array_agg(pg_catalog.format('%s_%s', function_names.subject, e.event)::pg_catalog.name)
+    FROM (VALUES ('insert'), ('update'), ('delete'), ('row'), ('truncate')) AS e (event)
+$$;
+
+ALTER FUNCTION freshet.function_names(subject text) OWNER TO freshet_owner;
+
+COMMENT ON FUNCTION freshet.function_names(subject text) IS 'The trigger functions of a table, by its subject. Internal.';
 
 CREATE FUNCTION freshet.identity() RETURNS text
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -470,25 +614,55 @@ CREATE FUNCTION freshet.invalidate_all() RETURNS bigint
     SET search_path TO 'freshet', 'pg_temp'
     AS $$
 BEGIN
-    RETURN freshet.journal('namespace', 'invalidate');
+    RETURN freshet.journal(NULL, 'namespace', 'invalidate');
 END
 $$;
 
 ALTER FUNCTION freshet.invalidate_all() OWNER TO freshet_owner;
 
-COMMENT ON FUNCTION freshet.invalidate_all() IS 'Invalidates everything, when the transaction commits.';
+COMMENT ON FUNCTION freshet.invalidate_all() IS 'Invalidates everything in every cache, when the transaction commits.';
+
+CREATE FUNCTION freshet.invalidate_datasource(type text, source_id text) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'freshet', 'pg_temp'
+    AS $$
+DECLARE
+    change_id bigint;
+BEGIN
+    IF type IS NULL OR source_id IS NULL THEN
+        RAISE EXCEPTION 'the type or the source_id to invalidate is NULL'
+            USING ERRCODE = 'null_value_not_allowed',
+                  HINT = 'Name both, or call freshet.invalidate_all() to invalidate everything.';
+    END IF;
+    INSERT INTO freshet.change AS c (cache, subject, operation, row_count, new_types, new_source_ids)
+    VALUES ('datasources', 'datasource', 'invalidate', 1, ARRAY[type], ARRAY[source_id])
+    RETURNING c.id INTO change_id;
+    PERFORM freshet.wake();
+    RETURN change_id;
+END
+$$;
+
+ALTER FUNCTION freshet.invalidate_datasource(type text, source_id text) OWNER TO freshet_owner;
+
+COMMENT ON FUNCTION freshet.invalidate_datasource(type text, source_id text) IS 'Invalidates the detectors of the data sources of a type and a source_id, when the transaction commits.';
 
 CREATE FUNCTION freshet.invalidate_detector(detector_id bigint) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'freshet', 'pg_temp'
     AS $$
+DECLARE
+    change_id bigint;
 BEGIN
     IF detector_id IS NULL THEN
         RAISE EXCEPTION 'the detector to invalidate is NULL'
             USING ERRCODE = 'null_value_not_allowed',
                   HINT = 'Name a detector, or call freshet.invalidate_all() to invalidate everything.';
     END IF;
-    RETURN freshet.journal('detector', 'invalidate', 1, detector_ids => ARRAY[detector_id]);
+    INSERT INTO freshet.change AS c (cache, subject, operation, row_count, detector_ids)
+    VALUES ('workflows', 'detector', 'invalidate', 1, ARRAY[detector_id])
+    RETURNING c.id INTO change_id;
+    PERFORM freshet.wake();
+    RETURN change_id;
 END
 $$;
 
@@ -500,16 +674,19 @@ CREATE FUNCTION freshet.invalidate_detector(detector_id bigint, environment_id b
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'freshet', 'pg_temp'
     AS $$
+DECLARE
+    change_id bigint;
 BEGIN
     IF detector_id IS NULL THEN
         RAISE EXCEPTION 'the detector to invalidate is NULL'
             USING ERRCODE = 'null_value_not_allowed',
                   HINT = 'Name a detector, or call freshet.invalidate_all() to invalidate everything.';
     END IF;
-    RETURN freshet.journal(
-        'entry', 'invalidate', 1,
-        detector_ids => ARRAY[detector_id], new_environment_ids => ARRAY[environment_id]
-    );
+    INSERT INTO freshet.change AS c (cache, subject, operation, row_count, detector_ids, new_environment_ids)
+    VALUES ('workflows', 'entry', 'invalidate', 1, ARRAY[detector_id], ARRAY[environment_id])
+    RETURNING c.id INTO change_id;
+    PERFORM freshet.wake();
+    RETURN change_id;
 END
 $$;
 
@@ -517,33 +694,26 @@ ALTER FUNCTION freshet.invalidate_detector(detector_id bigint, environment_id bi
 
 COMMENT ON FUNCTION freshet.invalidate_detector(detector_id bigint, environment_id bigint) IS 'Invalidates a detector in one environment (NULL: the global one), when the transaction commits.';
 
-CREATE FUNCTION freshet.journal(subject text, operation text, row_count bigint DEFAULT 0, detector_ids bigint[] DEFAULT NULL::bigint[], workflow_ids bigint[] DEFAULT NULL::bigint[], old_environment_ids bigint[] DEFAULT NULL::bigint[], new_environment_ids bigint[] DEFAULT NULL::bigint[]) RETURNS bigint
+CREATE FUNCTION freshet.journal(cache text, subject text, operation text, row_count bigint DEFAULT 0) RETURNS bigint
     LANGUAGE plpgsql
     SET search_path TO 'freshet', 'pg_temp'
     AS $$
 DECLARE
     change_id bigint;
 BEGIN
-    INSERT INTO freshet.change AS c (
-        subject, operation, row_count, detector_ids, workflow_ids, old_environment_ids, new_environment_ids
-    ) VALUES (
-        journal.subject, journal.operation, journal.row_count, journal.detector_ids, journal.workflow_ids,
-        journal.old_environment_ids, journal.new_environment_ids
-    )
+    INSERT INTO freshet.change AS c (cache, subject, operation, row_count)
+    VALUES (journal.cache, journal.subject, journal.operation, journal.row_count)
     RETURNING c.id INTO change_id;
-
-    IF freshet.notify_enabled() AND pg_catalog.pg_notification_queue_usage() <= 0.5 THEN
-        PERFORM pg_catalog.pg_notify('freshet_change', '');
-    END IF;
+    PERFORM freshet.wake();
     RETURN change_id;
 END
 $$;
 
-ALTER FUNCTION freshet.journal(subject text, operation text, row_count bigint, detector_ids bigint[], workflow_ids bigint[], old_environment_ids bigint[], new_environment_ids bigint[]) OWNER TO freshet_owner;
+ALTER FUNCTION freshet.journal(cache text, subject text, operation text, row_count bigint) OWNER TO freshet_owner;
 
-COMMENT ON FUNCTION freshet.journal(subject text, operation text, row_count bigint, detector_ids bigint[], workflow_ids bigint[], old_environment_ids bigint[], new_environment_ids bigint[]) IS 'Writes one journal row and wakes the worker. Internal.';
+COMMENT ON FUNCTION freshet.journal(cache text, subject text, operation text, row_count bigint) IS 'Writes one journal row that names no keys, and wakes the worker. Internal.';
 
-CREATE FUNCTION freshet.let_worker_read(relation regclass, columns name[]) RETURNS void
+CREATE FUNCTION freshet.let_worker_read(relation regclass, columns jsonb) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'freshet', 'pg_temp'
     AS $$
@@ -558,7 +728,10 @@ BEGIN
 
     EXECUTE pg_catalog.format(
         'GRANT SELECT (%s) ON %I.%I TO freshet_worker',
-        (SELECT pg_catalog.string_agg(pg_catalog.quote_ident(c), ', ') FROM pg_catalog.unnest(columns) AS c),
+        (
+            SELECT pg_catalog.string_agg(DISTINCT pg_catalog.quote_ident(w.value), ', ')
+            FROM pg_catalog.jsonb_each_text(columns) AS w
+        ),
         names.nspname, names.relname
     );
     IF pg_catalog.has_schema_privilege('freshet_worker', names.schema_oid, 'USAGE') THEN
@@ -576,9 +749,9 @@ BEGIN
 END
 $$;
 
-ALTER FUNCTION freshet.let_worker_read(relation regclass, columns name[]) OWNER TO freshet_owner;
+ALTER FUNCTION freshet.let_worker_read(relation regclass, columns jsonb) OWNER TO freshet_owner;
 
-COMMENT ON FUNCTION freshet.let_worker_read(relation regclass, columns name[]) IS 'Grants freshet_worker these columns. Internal.';
+COMMENT ON FUNCTION freshet.let_worker_read(relation regclass, columns jsonb) IS 'Grants freshet_worker these columns. Internal.';
 
 CREATE FUNCTION freshet.lock_tables(tables text[], mode text, tries integer) RETURNS void
     LANGUAGE plpgsql
@@ -643,42 +816,70 @@ ALTER FUNCTION freshet.notify_enabled() OWNER TO freshet_owner;
 
 COMMENT ON FUNCTION freshet.notify_enabled() IS 'Whether a change sends NOTIFY freshet_change.';
 
-CREATE FUNCTION freshet.planned_triggers(detector_id name, workflow_id name, workflow_environment name, link_detector name, link_workflow name, level text) RETURNS TABLE(subject text, trigger_name text, source text, declaration text)
-    LANGUAGE sql IMMUTABLE
+CREATE FUNCTION freshet.planned_triggers(cache text, columns jsonb, level text) RETURNS TABLE(subject text, trigger_name text, source text, declaration text)
+    LANGUAGE sql STABLE
     SET search_path TO 'freshet', 'pg_temp'
     AS $$
     SELECT
         t.subject,
         pg_catalog.format('freshet_%s_%s', t.subject, e.event),
-        freshet.trigger_source(
-            t.subject, e.event, t.id_column, t.environment_column, t.detector_column, t.workflow_column
-        ),
+        freshet.trigger_source(t.subject, e.event, columns -> t.subject),
         e.declaration
-    FROM (
+    FROM freshet.cache_table AS t
+    CROSS JOIN LATERAL (
         VALUES
-            ('detector', detector_id, NULL, NULL, NULL),
-            ('workflow', workflow_id, workflow_environment, NULL, NULL),
-            ('link', NULL, NULL, link_detector, link_workflow)
-    ) AS t (subject, id_column, environment_column, detector_column, workflow_column)
-    JOIN (
-        VALUES
-            -- A new detector has no entry that could be wrong.
-            ('statement', false, 'insert', 'AFTER INSERT ON %s REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT'),
-            ('statement', true, 'update',
+            ('statement', 'insert', 'AFTER INSERT ON %s REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT'),
+            ('statement', 'update',
                 'AFTER UPDATE ON %s REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT'),
-            ('statement', true, 'delete', 'AFTER DELETE ON %s REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT'),
-            ('row', NULL, 'row', 'AFTER INSERT OR UPDATE OR DELETE ON %s FOR EACH ROW'),
+            ('statement', 'delete', 'AFTER DELETE ON %s REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT'),
+            ('row', 'row',
+                pg_catalog.format('AFTER %s ON %%s FOR EACH ROW', pg_catalog.array_to_string(t.events, ' OR '))),
             -- TRUNCATE has no row triggers; a replication apply process fires this one too.
-            (NULL, true, 'truncate', 'AFTER TRUNCATE ON %s FOR EACH STATEMENT')
-    ) AS e (level, for_detector, event, declaration)
-        ON COALESCE(e.level, planned_triggers.level) = planned_triggers.level
-        AND (t.subject <> 'detector' OR e.for_detector IS DISTINCT FROM false)
+            (NULL, 'truncate', 'AFTER TRUNCATE ON %s FOR EACH STATEMENT')
+    ) AS e (level, event, declaration)
+    WHERE t.cache = planned_triggers.cache
+        AND COALESCE(e.level, planned_triggers.level) = planned_triggers.level
+        AND (e.level IS DISTINCT FROM 'statement' OR e.event = ANY (t.events))
     ORDER BY 1, 2
 $$;
 
-ALTER FUNCTION freshet.planned_triggers(detector_id name, workflow_id name, workflow_environment name, link_detector name, link_workflow name, level text) OWNER TO freshet_owner;
+ALTER FUNCTION freshet.planned_triggers(cache text, columns jsonb, level text) OWNER TO freshet_owner;
 
-COMMENT ON FUNCTION freshet.planned_triggers(detector_id name, workflow_id name, workflow_environment name, link_detector name, link_workflow name, level text) IS 'What freshet.attach() installs.';
+COMMENT ON FUNCTION freshet.planned_triggers(cache text, columns jsonb, level text) IS 'What attaching a cache installs. Internal.';
+
+CREATE FUNCTION freshet.require_attached(cache text, relations regclass[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'freshet', 'pg_temp'
+    AS $$
+DECLARE
+    others text;
+    detach_name text;
+BEGIN
+    PERFORM pg_catalog.pg_advisory_xact_lock(28836227677971828);
+    SELECT pg_catalog.string_agg(pg_catalog.format('%I.%I (%s)', a.schema_name, a.table_name, a.subject), ', '),
+        pg_catalog.min(pg_catalog.replace(k.attach_name, '.attach', '.detach'))
+    INTO others, detach_name
+    FROM freshet.attachment AS a
+    JOIN freshet.cache AS k ON k.name = a.cache
+    LEFT JOIN pg_catalog.pg_namespace AS n ON n.nspname = a.schema_name
+    LEFT JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid AND c.relname = a.table_name
+    WHERE a.cache = require_attached.cache
+        AND c.oid IS DISTINCT FROM relations[(
+            SELECT pg_catalog.count(*)
+            FROM freshet.cache_table AS t, freshet.cache_table AS own
+            WHERE own.subject = a.subject AND t.cache = own.cache AND t.place <= own.place
+        )];
+    IF others IS NOT NULL THEN
+        RAISE EXCEPTION 'other tables are attached: %', others
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = pg_catalog.format('Name those, or run SELECT %s() for whatever is attached.', detach_name);
+    END IF;
+END
+$$;
+
+ALTER FUNCTION freshet.require_attached(cache text, relations regclass[]) OWNER TO freshet_owner;
+
+COMMENT ON FUNCTION freshet.require_attached(cache text, relations regclass[]) IS 'Refuses tables that are not the attached ones. Internal.';
 
 CREATE FUNCTION freshet.token() RETURNS text
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -698,8 +899,8 @@ ALTER FUNCTION freshet.token() OWNER TO freshet_owner;
 
 COMMENT ON FUNCTION freshet.token() IS 'What a reader must not answer from before: this transaction where it has written, else all that is committed by now.';
 
-CREATE FUNCTION freshet.trigger_source(subject text, event text, id_column name DEFAULT NULL::name, environment_column name DEFAULT NULL::name, detector_column name DEFAULT NULL::name, workflow_column name DEFAULT NULL::name) RETURNS text
-    LANGUAGE plpgsql IMMUTABLE
+CREATE FUNCTION freshet.trigger_source(subject text, event text, columns jsonb) RETURNS text
+    LANGUAGE plpgsql STABLE
     SET search_path TO 'freshet', 'pg_temp'
     AS $_$
 DECLARE
@@ -710,312 +911,239 @@ DECLARE
 DECLARE
     row_limit bigint;
     changed_rows bigint;
-    detectors bigint[];
-    workflows bigint[];
-    old_environments bigint[];
-    new_environments bigint[];
-    deleted_workflows bigint[];
-    deleted_environments bigint[];
-    inserted_workflows bigint[];
-    inserted_environments bigint[];
-BEGIN
+{{key||    key_<role> <type>[];
+}}{{value||    old_<role> <type>[];
+    new_<role> <type>[];
+}}@declare@BEGIN
     SELECT s.value::bigint INTO row_limit FROM freshet.setting AS s WHERE s.name = 'escalation_rows';
     BEGIN
-{{read}}
+@read@
     EXCEPTION WHEN OTHERS THEN
         RAISE LOG 'freshet: rows of %.% could not be read: % (%)', TG_TABLE_SCHEMA, TG_TABLE_NAME, SQLERRM, SQLSTATE;
-        PERFORM freshet.journal('{{subject}}', 'drift');
+        PERFORM freshet.journal('@cache@', '@subject@', 'drift');
         RETURN NULL;
     END;
     IF changed_rows = 0 THEN
         RETURN NULL;
     END IF;
     IF changed_rows > row_limit THEN
-        SELECT pg_catalog.count(*) INTO changed_rows FROM {{rows}};
-        PERFORM freshet.journal('{{subject}}', 'escalation', changed_rows);
+        SELECT pg_catalog.count(*) INTO changed_rows FROM @side@_rows;
+        PERFORM freshet.journal('@cache@', '@subject@', 'escalation', changed_rows);
         RETURN NULL;
     END IF;
-{{write}}
+@write@
+    PERFORM freshet.wake();
     RETURN NULL;
 END
 $frame$;
     row_frame constant text := $frame$
 DECLARE
-    old_key bigint;
-    new_key bigint;
-    old_value bigint;
-    new_value bigint;
-    detectors bigint[];
-    workflows bigint[];
-BEGIN
+{{both||    old_<role> <type>;
+    new_<role> <type>;
+}}{{key||    key_<role> <type>[];
+}}BEGIN
     BEGIN
         IF TG_OP = 'UPDATE' AND NOT (OLD OPERATOR(pg_catalog.*<>) NEW) THEN
             RETURN NULL;
         END IF;
-{{read}}
+        IF TG_OP <> 'INSERT' THEN
+{{both|
+|            old_<role> := OLD.<column>::<type>;}}
+        END IF;
+        IF TG_OP <> 'DELETE' THEN
+{{both|
+|            new_<role> := NEW.<column>::<type>;}}
+        END IF;
     EXCEPTION WHEN OTHERS THEN
         RAISE LOG 'freshet: a row of %.% could not be read: % (%)', TG_TABLE_SCHEMA, TG_TABLE_NAME, SQLERRM, SQLSTATE;
-        PERFORM freshet.journal('{{subject}}', 'drift');
+        PERFORM freshet.journal('@cache@', '@subject@', 'drift');
         RETURN NULL;
     END;
-{{write}}
+@write@
+    PERFORM freshet.wake();
     RETURN NULL;
 END
 $frame$;
     truncate_frame constant text := $frame$
 BEGIN
-    PERFORM freshet.journal('{{subject}}', 'truncate');
+    PERFORM freshet.journal('@cache@', '@subject@', 'truncate');
     RETURN NULL;
 END
 $frame$;
-    frame text := statement_frame;
-    rows_read text := 'new_rows';
-    read_part text := '';
-    write_part text := '';
-BEGIN
-    CASE trigger_source.subject || ' ' || trigger_source.event
 
     -- A row without a key is in nobody's cache, so NULL keys are left out throughout.
 
-    -- Detectors. A changed id counts for both the old and the new detector.
-    WHEN 'detector update' THEN
-        read_part := $read$
-        SELECT pg_catalog.count(*), pg_catalog.array_agg(c.detector)
-        INTO changed_rows, detectors
+    -- INSERT and DELETE see one side.
+    read_side constant text := $read$
+        SELECT pg_catalog.count(*){{both||, pg_catalog.array_agg(c.<role>)}}
+        INTO changed_rows{{key||, key_<role>}}{{value||, @side@_<role>}}
         FROM (
-            SELECT COALESCE(o.{{id}}, n.{{id}})::bigint AS detector
-            FROM old_rows AS o FULL JOIN new_rows AS n ON o.{{id}} = n.{{id}}
-            WHERE (o.{{id}} IS NULL) <> (n.{{id}} IS NULL) OR (o.*) OPERATOR(pg_catalog.*<>) (n.*)
+            SELECT {{both|, |r.<column>::<type> AS <role>}}
+            FROM @side@_rows AS r
+            WHERE {{key| AND |r.<column> IS NOT NULL}}
             LIMIT journaling.row_limit + 1
         ) AS c;$read$;
-        write_part := $write$
-    PERFORM freshet.journal('detector', 'update', changed_rows, detector_ids => detectors);$write$;
-    WHEN 'detector delete' THEN
-        rows_read := 'old_rows';
-        read_part := $read$
-        SELECT pg_catalog.count(*), pg_catalog.array_agg(c.detector)
-        INTO changed_rows, detectors
-        FROM (
-            SELECT o.{{id}}::bigint AS detector
-            FROM old_rows AS o
-            WHERE o.{{id}} IS NOT NULL
-            LIMIT journaling.row_limit + 1
-        ) AS c;$read$;
-        write_part := $write$
-    PERFORM freshet.journal('detector', 'delete', changed_rows, detector_ids => detectors);$write$;
-    WHEN 'detector row' THEN
-        frame := row_frame;
-        read_part := $read$
-        old_key := OLD.{{id}}::bigint;
-        IF TG_OP = 'UPDATE' THEN
-            new_key := NEW.{{id}}::bigint;
-        END IF;$read$;
-        write_part := $write$
-    detectors := pg_catalog.array_remove(ARRAY[old_key, NULLIF(new_key, old_key)], NULL);
-    IF pg_catalog.cardinality(detectors) > 0 THEN
-        PERFORM freshet.journal('detector', pg_catalog.lower(TG_OP), 1, detector_ids => detectors);
-    END IF;$write$;
+    write_side constant text := $write$
+    INSERT INTO freshet.change (cache, subject, operation, row_count{{key||, <journal>}}{{value||, @side@_<journal>}})
+    VALUES ('@cache@', '@subject@', '@event@', changed_rows{{key||, key_<role>}}{{value||, @side@_<role>}});$write$;
 
-    -- Workflows. Inserts too: where no foreign key is enforced, a link may be older than its workflow. An UPDATE of
-    -- the id is the deletion of one workflow and the insertion of another.
-    WHEN 'workflow insert' THEN
-        read_part := $read$
-        SELECT pg_catalog.count(*), pg_catalog.array_agg(c.workflow), pg_catalog.array_agg(c.environment)
-        INTO changed_rows, workflows, new_environments
+    -- UPDATE of a table without values: a row whose keys were changed counts with the old and with the new ones.
+    read_keys constant text := $read$
+        SELECT pg_catalog.count(*){{key||, pg_catalog.array_agg(c.<role>)}}
+        INTO changed_rows{{key||, key_<role>}}
         FROM (
-            SELECT n.{{id}}::bigint AS workflow, n.{{environment}}::bigint AS environment
-            FROM new_rows AS n
-            WHERE n.{{id}} IS NOT NULL
+            SELECT {{key|, |COALESCE(o.<column>, n.<column>)::<type> AS <role>}}
+            FROM old_rows AS o FULL JOIN new_rows AS n ON {{key| AND |o.<column> = n.<column>}}
+            WHERE {{key| AND |COALESCE(o.<column>, n.<column>) IS NOT NULL}}
+                AND ({{first||o.<column> IS NULL OR n.<column> IS NULL}} OR (o.*) OPERATOR(pg_catalog.*<>) (n.*))
             LIMIT journaling.row_limit + 1
         ) AS c;$read$;
-        write_part := $write$
-    PERFORM freshet.journal(
-        'workflow', 'insert', changed_rows, workflow_ids => workflows, new_environment_ids => new_environments
-    );$write$;
-    WHEN 'workflow update' THEN
-        read_part := $read$
+    write_keys constant text := $write$
+    INSERT INTO freshet.change (cache, subject, operation, row_count{{key||, <journal>}})
+    VALUES ('@cache@', '@subject@', 'update', changed_rows{{key||, key_<role>}});$write$;
+
+    -- UPDATE of a table with values. One of the keys is the deletion of one row and the insertion of another.
+    declare_values constant text := $declare${{both||    deleted_<role> <type>[];
+    inserted_<role> <type>[];
+}}$declare$;
+    read_values constant text := $read$
         SELECT
-            pg_catalog.count(*),
-            pg_catalog.array_agg(c.old_workflow) FILTER (WHERE c.old_workflow = c.new_workflow),
-            pg_catalog.array_agg(c.old_environment) FILTER (WHERE c.old_workflow = c.new_workflow),
-            pg_catalog.array_agg(c.new_environment) FILTER (WHERE c.old_workflow = c.new_workflow),
-            pg_catalog.array_agg(c.old_workflow) FILTER (WHERE c.new_workflow IS NULL),
-            pg_catalog.array_agg(c.old_environment) FILTER (WHERE c.new_workflow IS NULL),
-            pg_catalog.array_agg(c.new_workflow) FILTER (WHERE c.old_workflow IS NULL),
-            pg_catalog.array_agg(c.new_environment) FILTER (WHERE c.old_workflow IS NULL)
+            pg_catalog.count(*){{key||,
+            pg_catalog.array_agg(c.new_<role>) FILTER (WHERE c.is_old AND c.is_new)}}{{value||,
+            pg_catalog.array_agg(c.old_<role>) FILTER (WHERE c.is_old AND c.is_new),
+            pg_catalog.array_agg(c.new_<role>) FILTER (WHERE c.is_old AND c.is_new)}}{{both||,
+            pg_catalog.array_agg(c.old_<role>) FILTER (WHERE NOT c.is_new),
+            pg_catalog.array_agg(c.new_<role>) FILTER (WHERE NOT c.is_old)}}
         INTO
-            changed_rows, workflows, old_environments, new_environments,
-            deleted_workflows, deleted_environments, inserted_workflows, inserted_environments
+            changed_rows{{key||, key_<role>}}{{value||, old_<role>, new_<role>}}{{both||,
+            deleted_<role>, inserted_<role>}}
         FROM (
             SELECT
-                o.{{id}}::bigint AS old_workflow, o.{{environment}}::bigint AS old_environment,
-                n.{{id}}::bigint AS new_workflow, n.{{environment}}::bigint AS new_environment
-            FROM old_rows AS o FULL JOIN new_rows AS n ON o.{{id}} = n.{{id}}
-            WHERE (o.{{id}} IS NULL) <> (n.{{id}} IS NULL) OR (o.*) OPERATOR(pg_catalog.*<>) (n.*)
+                {{first||o.<column> IS NOT NULL AS is_old, n.<column> IS NOT NULL AS is_new}}{{both||,
+                o.<column>::<type> AS old_<role>, n.<column>::<type> AS new_<role>}}
+            FROM old_rows AS o FULL JOIN new_rows AS n ON {{key| AND |o.<column> = n.<column>}}
+            WHERE {{key| AND |COALESCE(o.<column>, n.<column>) IS NOT NULL}}
+                AND ({{first||o.<column> IS NULL OR n.<column> IS NULL}} OR (o.*) OPERATOR(pg_catalog.*<>) (n.*))
             LIMIT journaling.row_limit + 1
         ) AS c;$read$;
-        write_part := $write$
-    IF workflows IS NOT NULL THEN
-        PERFORM freshet.journal(
-            'workflow', 'update', pg_catalog.cardinality(workflows), workflow_ids => workflows,
-            old_environment_ids => old_environments, new_environment_ids => new_environments
+    write_values constant text := $write$
+    IF {{first||key_<role>}} IS NOT NULL THEN
+        INSERT INTO freshet.change (
+            cache, subject, operation, row_count{{key||, <journal>}}{{value||, old_<journal>, new_<journal>}}
+        ) VALUES (
+            '@cache@', '@subject@', 'update', pg_catalog.cardinality({{first||key_<role>}}){{key||,
+            key_<role>}}{{value||, old_<role>, new_<role>}}
         );
     END IF;
-    IF deleted_workflows IS NOT NULL THEN
-        PERFORM freshet.journal(
-            'workflow', 'delete', pg_catalog.cardinality(deleted_workflows), workflow_ids => deleted_workflows,
-            old_environment_ids => deleted_environments
+    IF {{first||deleted_<role>}} IS NOT NULL THEN
+        INSERT INTO freshet.change (
+            cache, subject, operation, row_count{{key||, <journal>}}{{value||, old_<journal>}}
+        ) VALUES (
+            '@cache@', '@subject@', 'delete', pg_catalog.cardinality({{first||deleted_<role>}}){{both||,
+            deleted_<role>}}
         );
     END IF;
-    IF inserted_workflows IS NOT NULL THEN
-        PERFORM freshet.journal(
-            'workflow', 'insert', pg_catalog.cardinality(inserted_workflows), workflow_ids => inserted_workflows,
-            new_environment_ids => inserted_environments
+    IF {{first||inserted_<role>}} IS NOT NULL THEN
+        INSERT INTO freshet.change (
+            cache, subject, operation, row_count{{key||, <journal>}}{{value||, new_<journal>}}
+        ) VALUES (
+            '@cache@', '@subject@', 'insert', pg_catalog.cardinality({{first||inserted_<role>}}){{both||,
+            inserted_<role>}}
         );
     END IF;$write$;
-    WHEN 'workflow delete' THEN
-        rows_read := 'old_rows';
-        read_part := $read$
-        SELECT pg_catalog.count(*), pg_catalog.array_agg(c.workflow), pg_catalog.array_agg(c.environment)
-        INTO changed_rows, workflows, old_environments
-        FROM (
-            SELECT o.{{id}}::bigint AS workflow, o.{{environment}}::bigint AS environment
-            FROM old_rows AS o
-            WHERE o.{{id}} IS NOT NULL
-            LIMIT journaling.row_limit + 1
-        ) AS c;$read$;
-        write_part := $write$
-    PERFORM freshet.journal(
-        'workflow', 'delete', changed_rows, workflow_ids => workflows, old_environment_ids => old_environments
-    );$write$;
-    WHEN 'workflow row' THEN
-        frame := row_frame;
-        read_part := $read$
-        IF TG_OP <> 'INSERT' THEN
-            old_key := OLD.{{id}}::bigint;
-            old_value := OLD.{{environment}}::bigint;
-        END IF;
-        IF TG_OP <> 'DELETE' THEN
-            new_key := NEW.{{id}}::bigint;
-            new_value := NEW.{{environment}}::bigint;
-        END IF;$read$;
-        write_part := $write$
-    IF old_key = new_key THEN
-        PERFORM freshet.journal(
-            'workflow', 'update', 1, workflow_ids => ARRAY[new_key],
-            old_environment_ids => ARRAY[old_value], new_environment_ids => ARRAY[new_value]
-        );
+
+    -- The same for single rows.
+    write_row_keys constant text := $write$
+    SELECT {{key|, |pg_catalog.array_agg(p.<role>)}}
+    INTO {{key|, |key_<role>}}
+    FROM (SELECT {{key|, |old_<role>}} UNION SELECT {{key|, |new_<role>}}) AS p ({{key|, |<role>}})
+    WHERE {{key| AND |p.<role> IS NOT NULL}};
+    IF {{first||key_<role>}} IS NULL THEN
         RETURN NULL;
     END IF;
-    IF old_key IS NOT NULL THEN
-        PERFORM freshet.journal(
-            'workflow', 'delete', 1, workflow_ids => ARRAY[old_key], old_environment_ids => ARRAY[old_value]
+    INSERT INTO freshet.change (cache, subject, operation, row_count{{key||, <journal>}})
+    VALUES ('@cache@', '@subject@', pg_catalog.lower(TG_OP), 1{{key||, key_<role>}});$write$;
+    write_row_values constant text := $write$
+    IF {{key| AND |old_<role> = new_<role>}} THEN
+        INSERT INTO freshet.change (
+            cache, subject, operation, row_count{{key||, <journal>}}{{value||, old_<journal>, new_<journal>}}
+        ) VALUES (
+            '@cache@', '@subject@', 'update', 1{{key||, ARRAY[new_<role>]}}{{value||,
+            ARRAY[old_<role>], ARRAY[new_<role>]}}
         );
-    END IF;
-    IF new_key IS NOT NULL THEN
-        PERFORM freshet.journal(
-            'workflow', 'insert', 1, workflow_ids => ARRAY[new_key], new_environment_ids => ARRAY[new_value]
-        );
-    END IF;$write$;
-
-    -- Links, as pairs. A link that was moved counts with the old and the new pair. One without a detector or without
-    -- a workflow links nothing.
-    WHEN 'link insert' THEN
-        read_part := $read$
-        SELECT pg_catalog.count(*), pg_catalog.array_agg(c.detector), pg_catalog.array_agg(c.workflow)
-        INTO changed_rows, detectors, workflows
-        FROM (
-            SELECT n.{{detector}}::bigint AS detector, n.{{workflow}}::bigint AS workflow
-            FROM new_rows AS n
-            WHERE n.{{detector}} IS NOT NULL AND n.{{workflow}} IS NOT NULL
-            LIMIT journaling.row_limit + 1
-        ) AS c;$read$;
-        write_part := $write$
-    PERFORM freshet.journal(
-        'link', 'insert', changed_rows, detector_ids => detectors, workflow_ids => workflows
-    );$write$;
-    WHEN 'link update' THEN
-        read_part := $read$
-        SELECT pg_catalog.count(*), pg_catalog.array_agg(c.detector), pg_catalog.array_agg(c.workflow)
-        INTO changed_rows, detectors, workflows
-        FROM (
-            SELECT
-                COALESCE(o.{{detector}}, n.{{detector}})::bigint AS detector,
-                COALESCE(o.{{workflow}}, n.{{workflow}})::bigint AS workflow
-            FROM old_rows AS o
-            FULL JOIN new_rows AS n ON o.{{detector}} = n.{{detector}} AND o.{{workflow}} = n.{{workflow}}
-            WHERE COALESCE(o.{{detector}}, n.{{detector}}) IS NOT NULL
-                AND COALESCE(o.{{workflow}}, n.{{workflow}}) IS NOT NULL
-                AND (o.{{detector}} IS NULL OR n.{{detector}} IS NULL OR (o.*) OPERATOR(pg_catalog.*<>) (n.*))
-            LIMIT journaling.row_limit + 1
-        ) AS c;$read$;
-        write_part := $write$
-    PERFORM freshet.journal(
-        'link', 'update', changed_rows, detector_ids => detectors, workflow_ids => workflows
-    );$write$;
-    WHEN 'link delete' THEN
-        rows_read := 'old_rows';
-        read_part := $read$
-        SELECT pg_catalog.count(*), pg_catalog.array_agg(c.detector), pg_catalog.array_agg(c.workflow)
-        INTO changed_rows, detectors, workflows
-        FROM (
-            SELECT o.{{detector}}::bigint AS detector, o.{{workflow}}::bigint AS workflow
-            FROM old_rows AS o
-            WHERE o.{{detector}} IS NOT NULL AND o.{{workflow}} IS NOT NULL
-            LIMIT journaling.row_limit + 1
-        ) AS c;$read$;
-        write_part := $write$
-    PERFORM freshet.journal(
-        'link', 'delete', changed_rows, detector_ids => detectors, workflow_ids => workflows
-    );$write$;
-    WHEN 'link row' THEN
-        frame := row_frame;
-        read_part := $read$
-        IF TG_OP <> 'INSERT' THEN
-            old_key := OLD.{{detector}}::bigint;
-            old_value := OLD.{{workflow}}::bigint;
+    ELSE
+        IF {{key| AND |old_<role> IS NOT NULL}} THEN
+            INSERT INTO freshet.change (cache, subject, operation, row_count{{key||, <journal>}}{{value||, old_<journal>}})
+            VALUES ('@cache@', '@subject@', 'delete', 1{{both||, ARRAY[old_<role>]}});
         END IF;
-        IF TG_OP <> 'DELETE' THEN
-            new_key := NEW.{{detector}}::bigint;
-            new_value := NEW.{{workflow}}::bigint;
-        END IF;$read$;
-        write_part := $write$
-    SELECT pg_catalog.array_agg(p.detector), pg_catalog.array_agg(p.workflow)
-    INTO detectors, workflows
-    FROM (SELECT old_key, old_value UNION SELECT new_key, new_value) AS p (detector, workflow)
-    WHERE p.detector IS NOT NULL AND p.workflow IS NOT NULL;
-    IF detectors IS NOT NULL THEN
-        PERFORM freshet.journal(
-            'link', pg_catalog.lower(TG_OP), 1, detector_ids => detectors, workflow_ids => workflows
-        );
+        IF {{key| AND |new_<role> IS NOT NULL}} THEN
+            INSERT INTO freshet.change (cache, subject, operation, row_count{{key||, <journal>}}{{value||, new_<journal>}})
+            VALUES ('@cache@', '@subject@', 'insert', 1{{both||, ARRAY[new_<role>]}});
+        END IF;
     END IF;$write$;
 
-    WHEN 'detector truncate', 'workflow truncate', 'link truncate' THEN
-        frame := truncate_frame;
-    END CASE;
+    cache_name text;
+    has_values boolean;
+    frame text := statement_frame;
+    declarations text := '';
+    reading text := '';
+    writing text;
+BEGIN
+    SELECT t.cache, EXISTS (
+        SELECT FROM freshet.cache_column AS v WHERE v.subject = t.subject AND v.part = 'value'
+    )
+    INTO STRICT cache_name, has_values
+    FROM freshet.cache_table AS t
+    WHERE t.subject = trigger_source.subject;
 
-    RETURN (
-        SELECT pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(s.body,
-            '{{id}}', pg_catalog.quote_ident(COALESCE(id_column, ''))),
-            '{{environment}}', pg_catalog.quote_ident(COALESCE(environment_column, ''))),
-            '{{detector}}', pg_catalog.quote_ident(COALESCE(detector_column, ''))),
-            '{{workflow}}', pg_catalog.quote_ident(COALESCE(workflow_column, '')))
-        FROM (
-            SELECT pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(frame,
-                '{{read}}', pg_catalog.ltrim(read_part, E'\n')),
-                '{{write}}', pg_catalog.ltrim(write_part, E'\n')),
-                '{{subject}}', trigger_source.subject),
-                '{{rows}}', rows_read) AS body
-        ) AS s
-    );
+    CASE
+        WHEN event = 'truncate' THEN
+            frame := truncate_frame;
+        WHEN event = 'row' THEN
+            frame := row_frame;
+            writing := CASE WHEN has_values THEN write_row_values ELSE write_row_keys END;
+        WHEN event IN ('insert', 'delete') THEN
+            reading := read_side;
+            writing := write_side;
+        WHEN event = 'update' AND has_values THEN
+            declarations := declare_values;
+            reading := read_values;
+            writing := write_values;
+        WHEN event = 'update' THEN
+            reading := read_keys;
+            writing := write_keys;
+    END CASE;
+    frame := pg_catalog.replace(frame, '@declare@', declarations);
+    frame := pg_catalog.replace(frame, '@read@', pg_catalog.ltrim(reading, E'\n'));
+    frame := pg_catalog.replace(frame, '@write@', pg_catalog.ltrim(COALESCE(writing, ''), E'\n'));
+    frame := pg_catalog.replace(frame, '@side@', CASE event WHEN 'delete' THEN 'old' ELSE 'new' END);
+    frame := pg_catalog.replace(frame, '@event@', event);
+    frame := pg_catalog.replace(frame, '@cache@', cache_name);
+    frame := pg_catalog.replace(frame, '@subject@', subject);
+    RETURN freshet.write_out(frame, subject, columns);
 END
 $_$;
 
-ALTER FUNCTION freshet.trigger_source(subject text, event text, id_column name, environment_column name, detector_column name, workflow_column name) OWNER TO freshet_owner;
+ALTER FUNCTION freshet.trigger_source(subject text, event text, columns jsonb) OWNER TO freshet_owner;
 
-COMMENT ON FUNCTION freshet.trigger_source(subject text, event text, id_column name, environment_column name, detector_column name, workflow_column name) IS 'The body of a generated trigger function. Pure text.';
+COMMENT ON FUNCTION freshet.trigger_source(subject text, event text, columns jsonb) IS 'The body of a generated trigger function. Pure text.';
 
-CREATE FUNCTION freshet.worker_may_read(relation regclass, columns name[]) RETURNS boolean
+CREATE FUNCTION freshet.wake() RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'freshet', 'pg_temp'
+    AS $$
+BEGIN
+    IF freshet.notify_enabled() AND pg_catalog.pg_notification_queue_usage() <= 0.5 THEN
+        PERFORM pg_catalog.pg_notify('freshet_change', '');
+    END IF;
+END
+$$;
+
+ALTER FUNCTION freshet.wake() OWNER TO freshet_owner;
+
+COMMENT ON FUNCTION freshet.wake() IS 'Wakes the worker when the transaction commits. Internal.';
+
+CREATE FUNCTION freshet.worker_may_read(relation regclass, columns jsonb) RETURNS boolean
     LANGUAGE sql STABLE
     SET search_path TO 'freshet', 'pg_temp'
     AS $$
@@ -1023,40 +1151,112 @@ CREATE FUNCTION freshet.worker_may_read(relation regclass, columns name[]) RETUR
         AND (
             SELECT pg_catalog.bool_and(pg_catalog.has_column_privilege('freshet_worker', c.oid, a.attnum, 'SELECT'))
             FROM pg_catalog.pg_attribute AS a
-            WHERE a.attrelid = c.oid AND a.attname = ANY (columns)
+            JOIN pg_catalog.jsonb_each_text(columns) AS w ON w.value::name = a.attname
+            WHERE a.attrelid = c.oid
         )
     FROM pg_catalog.pg_class AS c
     WHERE c.oid = relation
 $$;
 
-ALTER FUNCTION freshet.worker_may_read(relation regclass, columns name[]) OWNER TO freshet_owner;
+ALTER FUNCTION freshet.worker_may_read(relation regclass, columns jsonb) OWNER TO freshet_owner;
 
-COMMENT ON FUNCTION freshet.worker_may_read(relation regclass, columns name[]) IS 'Whether freshet_worker may read them. Internal.';
+COMMENT ON FUNCTION freshet.worker_may_read(relation regclass, columns jsonb) IS 'Whether freshet_worker may read them. Internal.';
+
+CREATE FUNCTION freshet.write_out(template text, subject text, columns jsonb) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path TO 'freshet', 'pg_temp'
+    AS $_$
+    SELECT pg_catalog.string_agg(
+        CASE p.place WHEN 1 THEN p.piece ELSE COALESCE(e.text, '') || pg_catalog.substr(p.piece, q.closing + 2) END,
+        '' ORDER BY p.place
+    )
+    FROM pg_catalog.unnest(pg_catalog.string_to_array(write_out.template, '{{')) WITH ORDINALITY AS p (piece, place)
+    CROSS JOIN LATERAL (SELECT pg_catalog.strpos(p.piece, '}}') AS closing) AS q
+    CROSS JOIN LATERAL (
+        SELECT pg_catalog.regexp_match(pg_catalog.substr(p.piece, 1, q.closing - 1), '^(\w+)\|([^|]*)\|(.*)$') AS part
+        WHERE p.place > 1
+        UNION ALL
+        SELECT NULL WHERE p.place = 1
+    ) AS m
+    CROSS JOIN LATERAL (
+        SELECT pg_catalog.string_agg(
+            -- The name last, because it may look like any of the others.
+            pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(m.part[3],
+                '<role>', c.role),
+                '<type>', CASE c.kind WHEN 'integer' THEN 'bigint' ELSE 'text' END),
+                '<journal>', c.journaled_as),
+                '<column>', pg_catalog.quote_ident(write_out.columns ->> c.role)),
+            m.part[2] ORDER BY c.part, c.place
+        ) AS text
+        FROM (
+            SELECT k.*, pg_catalog.row_number() OVER (PARTITION BY k.part ORDER BY k.place) = 1 AS is_first
+            FROM freshet.cache_column AS k
+            WHERE k.subject = write_out.subject
+        ) AS c
+        WHERE m.part[1] IN (c.part, 'both') OR m.part[1] = 'first' AND c.part = 'key' AND c.is_first
+    ) AS e
+$_$;
+
+ALTER FUNCTION freshet.write_out(template text, subject text, columns jsonb) OWNER TO freshet_owner;
+
+COMMENT ON FUNCTION freshet.write_out(template text, subject text, columns jsonb) IS 'Writes a template out for the columns of a table. Internal.';
 
 CREATE TABLE freshet.attachment (
     subject text NOT NULL,
+    cache text NOT NULL,
     schema_name name NOT NULL,
     table_name name NOT NULL,
-    id_column name,
-    environment_column name,
-    detector_column name,
-    workflow_column name,
+    columns jsonb NOT NULL,
     level text NOT NULL,
     trigger_names text[] NOT NULL,
-    CONSTRAINT attachment_columns CHECK (
-CASE subject
-    WHEN 'detector'::text THEN ((id_column IS NOT NULL) AND (environment_column IS NULL) AND (detector_column IS NULL) AND (workflow_column IS NULL))
-    WHEN 'workflow'::text THEN ((id_column IS NOT NULL) AND (environment_column IS NOT NULL) AND (detector_column IS NULL) AND (workflow_column IS NULL))
-    WHEN 'link'::text THEN ((detector_column IS NOT NULL) AND (workflow_column IS NOT NULL) AND (id_column IS NULL) AND (environment_column IS NULL))
-    ELSE NULL::boolean
-END),
-    CONSTRAINT attachment_level_check CHECK ((level = ANY (ARRAY['statement'::text, 'row'::text]))),
-    CONSTRAINT attachment_subject_check CHECK ((subject = ANY (ARRAY['detector'::text, 'workflow'::text, 'link'::text])))
+    CONSTRAINT attachment_level_check CHECK ((level = ANY (ARRAY['statement'::text, 'row'::text])))
 );
 
 ALTER TABLE freshet.attachment OWNER TO freshet_owner;
 
-COMMENT ON TABLE freshet.attachment IS 'The attached tables. Written by freshet.attach() and freshet.detach() only.';
+COMMENT ON TABLE freshet.attachment IS 'The attached tables. Written by the functions that attach and detach only.';
+
+CREATE TABLE freshet.cache (
+    name text NOT NULL,
+    is_optional boolean NOT NULL,
+    attach_name text NOT NULL,
+    CONSTRAINT cache_name_check CHECK ((name ~ '^[a-z][a-z0-9]*$'::text))
+);
+
+ALTER TABLE freshet.cache OWNER TO freshet_owner;
+
+COMMENT ON TABLE freshet.cache IS 'The caches. Written by migrations only.';
+
+CREATE TABLE freshet.cache_column (
+    subject text NOT NULL,
+    role text NOT NULL,
+    place smallint NOT NULL,
+    part text NOT NULL,
+    kind text NOT NULL,
+    journaled_as name NOT NULL,
+    parameter text NOT NULL,
+    CONSTRAINT cache_column_kind_check CHECK ((kind = ANY (ARRAY['integer'::text, 'text'::text]))),
+    CONSTRAINT cache_column_part_check CHECK ((part = ANY (ARRAY['key'::text, 'value'::text]))),
+    CONSTRAINT cache_column_role_check CHECK ((role ~ '^[a-z][a-z_]*$'::text))
+);
+
+ALTER TABLE freshet.cache_column OWNER TO freshet_owner;
+
+COMMENT ON TABLE freshet.cache_column IS 'The columns that a cache reads. Written by migrations only.';
+
+CREATE TABLE freshet.cache_table (
+    subject text NOT NULL,
+    cache text NOT NULL,
+    place smallint NOT NULL,
+    events text[] NOT NULL,
+    is_read boolean NOT NULL,
+    CONSTRAINT cache_table_events_check CHECK ((events <@ ARRAY['insert'::text, 'update'::text, 'delete'::text])),
+    CONSTRAINT cache_table_subject_check CHECK ((subject ~ '^[a-z][a-z_]*$'::text))
+);
+
+ALTER TABLE freshet.cache_table OWNER TO freshet_owner;
+
+COMMENT ON TABLE freshet.cache_table IS 'The tables that a cache watches. Written by migrations only.';
 
 CREATE VIEW freshet.attached AS
  SELECT s.subject,
@@ -1069,18 +1269,33 @@ CREATE VIEW freshet.attached AS
             WHEN (a.subject IS NOT NULL) THEN format('%I.%I'::text, a.schema_name, a.table_name)
             ELSE NULL::text
         END AS table_name,
-    ((c.oid IS NOT NULL) AND (t.missing IS NULL) AND (t.disabled IS NULL)) AS triggers_enabled
-   FROM ((((((( VALUES ('detector'::text), ('workflow'::text), ('link'::text)) s(subject)
+    ((c.oid IS NOT NULL) AND (t.missing IS NULL) AND (t.disabled IS NULL)) AS triggers_enabled,
+    s.cache
+   FROM (((((((freshet.cache h
+     JOIN freshet.cache_table s ON ((s.cache = h.name)))
      LEFT JOIN freshet.attachment a ON ((a.subject = s.subject)))
      LEFT JOIN pg_namespace n ON ((n.nspname = a.schema_name)))
      LEFT JOIN pg_class c ON (((c.relnamespace = n.oid) AND (c.relname = a.table_name))))
      CROSS JOIN LATERAL ( SELECT ( SELECT md5(string_agg(format('%s=%I/%s/%s'::text, o.attnum, o.attname, o.atttypid, o.xmin), ','::text ORDER BY o.attnum)) AS md5
                    FROM pg_attribute o
                   WHERE ((o.attrelid = c.oid) AND (o.attnum > 0))) AS fingerprint,
-            string_agg((u.name)::text, ', '::text ORDER BY u.place) FILTER (WHERE ((f.atttypid IS NULL) OR (f.atttypid <> ALL (ARRAY[(20)::oid, (21)::oid, (23)::oid])))) AS unfit
-           FROM (unnest(ARRAY[a.id_column, a.environment_column, a.detector_column, a.workflow_column]) WITH ORDINALITY u(name, place)
-             LEFT JOIN pg_attribute f ON (((f.attrelid = c.oid) AND (f.attname = u.name) AND (f.attnum > 0) AND (NOT f.attisdropped))))
-          WHERE (u.name IS NOT NULL)) k)
+            string_agg(u.name, ', '::text ORDER BY u.place) FILTER (WHERE (NOT u.fits)) AS unfit,
+            string_agg(DISTINCT
+                CASE u.kind
+                    WHEN 'integer'::text THEN 'integers'::text
+                    ELSE u.kind
+                END, ' or '::text) FILTER (WHERE (NOT u.fits)) AS wanted
+           FROM ( SELECT (a.columns ->> d.role) AS name,
+                    d.place,
+                    d.kind,
+                        CASE d.kind
+                            WHEN 'integer'::text THEN COALESCE((f.atttypid = ANY (ARRAY[(20)::oid, (21)::oid, (23)::oid])), false)
+                            ELSE COALESCE(((f.atttypid = ANY (ARRAY[(25)::oid, (1043)::oid])) AND l.collisdeterministic), false)
+                        END AS fits
+                   FROM ((freshet.cache_column d
+                     LEFT JOIN pg_attribute f ON (((f.attrelid = c.oid) AND (f.attname = ((a.columns ->> d.role))::name) AND (f.attnum > 0) AND (NOT f.attisdropped))))
+                     LEFT JOIN pg_collation l ON ((l.oid = f.attcollation)))
+                  WHERE (d.subject = a.subject)) u) k)
      CROSS JOIN LATERAL ( SELECT string_agg(format('%s=%s/%s/%s'::text, u.name, g.tgenabled, g.xmin, p.xmin), ','::text ORDER BY u.place) AS fingerprint,
             string_agg(u.name, ', '::text ORDER BY u.place) FILTER (WHERE (p.oid IS NULL)) AS missing,
             string_agg(u.name, ', '::text ORDER BY u.place) FILTER (WHERE (g.tgenabled <> 'A'::"char")) AS disabled
@@ -1090,38 +1305,48 @@ CREATE VIEW freshet.attached AS
              LEFT JOIN pg_proc p ON (((p.oid = g.tgfoid) AND (p.pronamespace = pn.oid) AND (p.proname = substr(u.name, (length('freshet_'::text) + 1))))))) t)
      CROSS JOIN LATERAL ( SELECT
                 CASE
-                    WHEN (a.subject IS NULL) THEN format('no %s table is attached; run freshet.attach()'::text, s.subject)
-                    WHEN (c.oid IS NULL) THEN format('table %I.%I does not exist; if it has another name now, run freshet.detach() and attach that'::text, a.schema_name, a.table_name)
+                    WHEN (a.subject IS NULL) THEN format('no %s table is attached; run %s()'::text, s.subject, h.attach_name)
+                    WHEN (c.oid IS NULL) THEN format('table %I.%I does not exist; if it has another name now, run %s() and attach that'::text, a.schema_name, a.table_name, replace(h.attach_name, '.attach'::text, '.detach'::text))
                     WHEN ((c.relkind <> 'r'::"char") OR c.relispartition OR (EXISTS ( SELECT
                        FROM pg_inherits i
                       WHERE ((c.oid = i.inhrelid) OR (c.oid = i.inhparent))))) THEN format('%I.%I is no longer an ordinary table without partitions or inheritance, so writes can pass its triggers by; make it one'::text, a.schema_name, a.table_name)
-                    WHEN (t.missing IS NOT NULL) THEN format('triggers missing on %I.%I: %s; run freshet.attach() again'::text, a.schema_name, a.table_name, t.missing)
-                    WHEN (t.disabled IS NOT NULL) THEN format('triggers not enabled ALWAYS on %I.%I: %s; run freshet.attach() again'::text, a.schema_name, a.table_name, t.disabled)
-                    WHEN (k.unfit IS NOT NULL) THEN format('columns of %I.%I renamed or no longer integers: %s; run freshet.attach() with the columns of today'::text, a.schema_name, a.table_name, k.unfit)
+                    WHEN (t.missing IS NOT NULL) THEN format('triggers missing on %I.%I: %s; run %s() again'::text, a.schema_name, a.table_name, t.missing, h.attach_name)
+                    WHEN (t.disabled IS NOT NULL) THEN format('triggers not enabled ALWAYS on %I.%I: %s; run %s() again'::text, a.schema_name, a.table_name, t.disabled, h.attach_name)
+                    WHEN (k.unfit IS NOT NULL) THEN format('columns of %I.%I renamed or no longer %s: %s; run %s() with the columns of today'::text, a.schema_name, a.table_name, k.wanted, k.unfit, h.attach_name)
                     WHEN ((a.level = 'statement'::text) AND (EXISTS ( SELECT
                        FROM pg_subscription_rel r
-                      WHERE (r.srrelid = c.oid)))) THEN format('a subscription writes %I.%I, which fires no statement triggers; run freshet.attach() with level => ''row'''::text, a.schema_name, a.table_name)
-                    WHEN ((s.subject <> 'detector'::text) AND row_security_active(c.oid)) THEN format('row-level security hides rows of %I.%I from role %s; ALTER ROLE %3$I BYPASSRLS'::text, a.schema_name, a.table_name, CURRENT_USER)
+                      WHERE (r.srrelid = c.oid)))) THEN format('a subscription writes %I.%I, which fires no statement triggers; run %s() with level => ''row'''::text, a.schema_name, a.table_name, h.attach_name)
+                    WHEN (s.is_read AND row_security_active(c.oid)) THEN format('row-level security hides rows of %I.%I from role %s; ALTER ROLE %3$I BYPASSRLS'::text, a.schema_name, a.table_name, CURRENT_USER)
                     ELSE NULL::text
-                END AS problem) w);
+                END AS problem) w)
+  WHERE ((NOT h.is_optional) OR (EXISTS ( SELECT
+           FROM freshet.attachment o
+          WHERE (o.cache = h.name))));
 
 ALTER TABLE freshet.attached OWNER TO freshet_owner;
 
-COMMENT ON VIEW freshet.attached IS 'Three rows: each attached table, whether its triggers are as attached, and what is wrong.';
+COMMENT ON VIEW freshet.attached IS 'A row for each attached table: whether its triggers are as attached, and what is wrong.';
 
 CREATE TABLE freshet.change (
     id bigint NOT NULL,
     xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
     changed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    cache text,
     subject text NOT NULL,
     operation text NOT NULL,
     row_count bigint NOT NULL,
+    application_name text DEFAULT current_setting('application_name'::text),
+    user_name text DEFAULT SESSION_USER,
     detector_ids bigint[],
     workflow_ids bigint[],
     old_environment_ids bigint[],
     new_environment_ids bigint[],
-    application_name text DEFAULT current_setting('application_name'::text),
-    user_name text DEFAULT SESSION_USER
+    datasource_ids bigint[],
+    datasource_detector_ids bigint[],
+    old_types text[],
+    new_types text[],
+    old_source_ids text[],
+    new_source_ids text[]
 )
 WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='2000', autovacuum_vacuum_insert_scale_factor='0', autovacuum_vacuum_insert_threshold='10000', autovacuum_analyze_scale_factor='0', autovacuum_analyze_threshold='10000', autovacuum_vacuum_cost_delay='0', vacuum_truncate='false', toast.autovacuum_vacuum_scale_factor='0', toast.autovacuum_vacuum_threshold='2000', toast.autovacuum_vacuum_cost_delay='0', toast.vacuum_truncate='false');
 
@@ -1141,15 +1366,14 @@ ALTER TABLE freshet.change ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
 );
 
 CREATE TABLE freshet.fence (
-    singleton boolean DEFAULT true NOT NULL,
+    cache text NOT NULL,
     mark text,
-    triggers text,
-    CONSTRAINT fence_singleton_check CHECK (singleton)
+    triggers text
 );
 
 ALTER TABLE freshet.fence OWNER TO freshet_owner;
 
-COMMENT ON TABLE freshet.fence IS 'One row. mark: the worker''s last mark; triggers: fingerprint of the triggers it last acknowledged.';
+COMMENT ON TABLE freshet.fence IS 'One row a cache. mark: the worker''s last mark; triggers: fingerprint of the triggers it last acknowledged.';
 
 CREATE UNLOGGED TABLE freshet.incarnation (
     token text NOT NULL,
@@ -1190,8 +1414,23 @@ COMMENT ON TABLE freshet.setting IS 'notify: auto (off where max_prepared_transa
 ALTER TABLE ONLY freshet.attachment
     ADD CONSTRAINT attachment_pkey PRIMARY KEY (subject);
 
+ALTER TABLE ONLY freshet.cache_column
+    ADD CONSTRAINT cache_column_pkey PRIMARY KEY (subject, role);
+
+ALTER TABLE ONLY freshet.cache_column
+    ADD CONSTRAINT cache_column_subject_place_key UNIQUE (subject, place);
+
+ALTER TABLE ONLY freshet.cache
+    ADD CONSTRAINT cache_pkey PRIMARY KEY (name);
+
+ALTER TABLE ONLY freshet.cache_table
+    ADD CONSTRAINT cache_table_cache_place_key UNIQUE (cache, place);
+
+ALTER TABLE ONLY freshet.cache_table
+    ADD CONSTRAINT cache_table_pkey PRIMARY KEY (subject);
+
 ALTER TABLE ONLY freshet.fence
-    ADD CONSTRAINT fence_pkey PRIMARY KEY (singleton);
+    ADD CONSTRAINT fence_pkey PRIMARY KEY (cache);
 
 ALTER TABLE ONLY freshet.incarnation
     ADD CONSTRAINT incarnation_pkey PRIMARY KEY (singleton);
@@ -1204,14 +1443,34 @@ ALTER TABLE ONLY freshet.setting
 
 CREATE INDEX change_xid ON freshet.change USING btree (xid);
 
+ALTER TABLE ONLY freshet.attachment
+    ADD CONSTRAINT attachment_cache_fkey FOREIGN KEY (cache) REFERENCES freshet.cache(name);
+
+ALTER TABLE ONLY freshet.attachment
+    ADD CONSTRAINT attachment_subject_fkey FOREIGN KEY (subject) REFERENCES freshet.cache_table(subject);
+
+ALTER TABLE ONLY freshet.cache_column
+    ADD CONSTRAINT cache_column_subject_fkey FOREIGN KEY (subject) REFERENCES freshet.cache_table(subject);
+
+ALTER TABLE ONLY freshet.cache_table
+    ADD CONSTRAINT cache_table_cache_fkey FOREIGN KEY (cache) REFERENCES freshet.cache(name);
+
 GRANT USAGE ON SCHEMA freshet TO freshet_worker;
 GRANT USAGE ON SCHEMA freshet TO freshet_reader;
 
 REVOKE ALL ON FUNCTION freshet.attach(detector regclass, workflow regclass, link regclass, detector_id name, workflow_id name, workflow_environment name, link_detector name, link_workflow name, level text, lock_tries integer) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION freshet.attach_cache(cache text, relations regclass[], columns jsonb, level text, lock_tries integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION freshet.attach_datasources(datasource regclass, link regclass, detector regclass, datasource_id name, datasource_type name, datasource_source name, link_datasource name, link_detector name, detector_id name, level text, lock_tries integer) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION freshet.attach_ddl_trigger() FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION freshet.check_table(subject text, relation regclass, columns name[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION freshet.check_table(subject text, relation regclass, columns jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION freshet.check_tables(subjects text[], relations regclass[], columns jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION freshet.concerned_by_ddl(event text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION freshet.ddl_changed() FROM PUBLIC;
 
@@ -1219,7 +1478,13 @@ REVOKE ALL ON FUNCTION freshet.detach(lock_tries integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION freshet.detach(detector regclass, workflow regclass, link regclass, lock_tries integer) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION freshet.detach_caches(caches text[], lock_tries integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION freshet.detach_datasources(lock_tries integer) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION freshet.detach_ddl_trigger() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION freshet.function_names(subject text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION freshet.identity() FROM PUBLIC;
 GRANT ALL ON FUNCTION freshet.identity() TO freshet_worker;
@@ -1228,30 +1493,39 @@ GRANT ALL ON FUNCTION freshet.identity() TO freshet_reader;
 REVOKE ALL ON FUNCTION freshet.invalidate_all() FROM PUBLIC;
 GRANT ALL ON FUNCTION freshet.invalidate_all() TO freshet_worker;
 
+REVOKE ALL ON FUNCTION freshet.invalidate_datasource(type text, source_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION freshet.invalidate_datasource(type text, source_id text) TO freshet_worker;
+
 REVOKE ALL ON FUNCTION freshet.invalidate_detector(detector_id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION freshet.invalidate_detector(detector_id bigint) TO freshet_worker;
 
 REVOKE ALL ON FUNCTION freshet.invalidate_detector(detector_id bigint, environment_id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION freshet.invalidate_detector(detector_id bigint, environment_id bigint) TO freshet_worker;
 
-REVOKE ALL ON FUNCTION freshet.journal(subject text, operation text, row_count bigint, detector_ids bigint[], workflow_ids bigint[], old_environment_ids bigint[], new_environment_ids bigint[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION freshet.journal(cache text, subject text, operation text, row_count bigint) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION freshet.let_worker_read(relation regclass, columns name[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION freshet.let_worker_read(relation regclass, columns jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION freshet.lock_tables(tables text[], mode text, tries integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION freshet.notify_enabled() FROM PUBLIC;
 GRANT ALL ON FUNCTION freshet.notify_enabled() TO freshet_worker;
 
-REVOKE ALL ON FUNCTION freshet.planned_triggers(detector_id name, workflow_id name, workflow_environment name, link_detector name, link_workflow name, level text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION freshet.planned_triggers(cache text, columns jsonb, level text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION freshet.require_attached(cache text, relations regclass[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION freshet.token() FROM PUBLIC;
 GRANT ALL ON FUNCTION freshet.token() TO freshet_reader;
 GRANT ALL ON FUNCTION freshet.token() TO freshet_worker;
 
-REVOKE ALL ON FUNCTION freshet.trigger_source(subject text, event text, id_column name, environment_column name, detector_column name, workflow_column name) FROM PUBLIC;
+REVOKE ALL ON FUNCTION freshet.trigger_source(subject text, event text, columns jsonb) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION freshet.worker_may_read(relation regclass, columns name[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION freshet.wake() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION freshet.worker_may_read(relation regclass, columns jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION freshet.write_out(template text, subject text, columns jsonb) FROM PUBLIC;
 
 GRANT SELECT ON TABLE freshet.attachment TO freshet_worker;
 

@@ -20,8 +20,8 @@ BEGIN
     IF pg_catalog.to_regprocedure('freshet.detach_ddl_trigger()') IS NOT NULL THEN
         PERFORM freshet.detach_ddl_trigger();
     END IF;
-    IF pg_catalog.to_regprocedure('freshet.detach(integer)') IS NOT NULL THEN
-        PERFORM freshet.detach();
+    IF pg_catalog.to_regprocedure('freshet.detach_caches(text[], integer)') IS NOT NULL THEN
+        PERFORM freshet.detach_caches(ARRAY(SELECT c.name FROM freshet.cache AS c));
     END IF;
     DROP SCHEMA freshet CASCADE;
 

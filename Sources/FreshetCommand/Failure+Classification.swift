@@ -108,7 +108,7 @@ extension Failure {
 
     private init(worker error: WorkerError) {
         switch error.code {
-        case .pooled, .schemaMissing: self.init(.configuration, "\(error)")
+        case .pooled, .schemaMissing, .namespaceTaken: self.init(.configuration, "\(error)")
         case .notAPrimary: self.init(.unreachable, "\(error)")
         default: self.init(.defect, "\(error)")
         }

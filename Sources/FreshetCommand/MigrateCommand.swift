@@ -15,6 +15,7 @@ struct MigrateCommand: AsyncParsableCommand {
               $ freshet migrate
               $ freshet migrate --detector-table app.detector \\
                   --workflow-table app.workflow --link-table app.link
+              $ freshet migrate --attach datasources
               $ freshet migrate --dry-run | psql app
               $ freshet migrate --uninstall
             """
@@ -37,6 +38,33 @@ struct MigrateCommand: AsyncParsableCommand {
     )
     var detectorTable: String?
 
+    @Option(
+        parsing: .upToNextOption,
+        help: ArgumentHelp(
+            "Attach a further cache too: datasources, the detectors by data source. Once attached, it stays.",
+            valueName: "cache"
+        )
+    )
+    var attach: [FurtherCache] = []
+
+    @Option(
+        help: ArgumentHelp(
+            "The table of data sources, for --attach datasources. [FRESHET_DATASOURCE_TABLE; default: "
+                + "workflow_engine_datasource]",
+            valueName: "table"
+        )
+    )
+    var datasourceTable: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "The table that links data sources to detectors. [FRESHET_DATASOURCE_LINK_TABLE; default: "
+                + "workflow_engine_datasourcedetector]",
+            valueName: "table"
+        )
+    )
+    var datasourceLinkTable: String?
+
     @OptionGroup
     var tables: TableOptions
 
@@ -44,17 +72,26 @@ struct MigrateCommand: AsyncParsableCommand {
     var options: SettingsOptions
 
     func validate() throws {
-        if uninstall, noAttach || detectorTable != nil || tables.workflowTable != nil || tables.linkTable != nil {
+        let namesTable =
+            [detectorTable, tables.workflowTable, tables.linkTable, datasourceTable, datasourceLinkTable]
+            .contains { $0 != nil }
+        if uninstall, noAttach || namesTable || !attach.isEmpty {
             throw ValidationError("--uninstall removes everything: it goes with --dry-run alone")
         }
-        if noAttach, detectorTable != nil || tables.workflowTable != nil || tables.linkTable != nil {
-            throw ValidationError("--no-attach attaches no table: leave out their names")
+        if noAttach, namesTable || !attach.isEmpty {
+            throw ValidationError("--no-attach attaches no table: leave out their names, and --attach")
+        }
+        if attach.isEmpty, datasourceTable != nil || datasourceLinkTable != nil {
+            throw ValidationError("--datasource-table and --datasource-link-table go with --attach datasources")
         }
     }
 
     func run() async throws {
         let settings = try options.resolve(
-            tables.settings.merging([.detectorTable: detectorTable]) { first, _ in first }
+            tables.settings.merging([
+                .detectorTable: detectorTable, .dataSourceTable: datasourceTable,
+                .dataSourceLinkTable: datasourceLinkTable,
+            ]) { first, _ in first }
         )
         let migrator = Migrator(configuration: settings.postgres, logger: settings.logger(.warning))
         if uninstall {
@@ -67,16 +104,35 @@ struct MigrateCommand: AsyncParsableCommand {
             return
         }
         let attached = noAttach ? nil : AttachedTables(settings.tables)
+        let dataSources = attach.contains(.datasources) ? AttachedDataSources(settings.tables) : nil
         if dryRun {
-            try Terminal.write(try await migrator.script(tables: attached))
+            try Terminal.write(try await migrator.script(tables: attached, dataSources: dataSources))
             return
         }
-        let report = try await migrator.migrate(tables: attached)
+        let report = try await migrator.migrate(tables: attached, dataSources: dataSources)
         for name in report.applied { try Terminal.write("applied: \(name)") }
         if let attached, report.attached {
             try Terminal.write("attached: \(attached.detector), \(attached.workflow), \(attached.link)")
         }
+        if let dataSources, report.attachedDataSources {
+            try Terminal.write("attached: \(dataSources.dataSource), \(dataSources.link), \(dataSources.detector)")
+        }
         if report.isUnchanged { try Terminal.write("up to date") }
+    }
+}
+
+/// A cache that is attached only where it is asked for.
+enum FurtherCache: String, ExpressibleByArgument, CaseIterable {
+    case datasources
+}
+
+extension AttachedDataSources {
+    /// The tables of the settings, the others under their usual names.
+    init(_ tables: Settings.Tables) {
+        self.init()
+        if let name = tables.dataSource { dataSource = name.sql }
+        if let name = tables.dataSourceLink { link = name.sql }
+        if let name = tables.detector { detector = name.sql }
     }
 }
 

@@ -22,7 +22,7 @@ struct Settings: Sendable {
     var limits = KeyspaceLimits()
     /// How a reader uses the cache.
     var options = CacheOptions()
-    /// The application's three tables.
+    /// The application's tables.
     var tables = Tables()
 
     /// The names of the application's tables, as SQL text; nil for the usual one.
@@ -30,6 +30,8 @@ struct Settings: Sendable {
         var detector: TableName?
         var workflow: TableName?
         var link: TableName?
+        var dataSource: TableName?
+        var dataSourceLink: TableName?
     }
 
     /// The settings of some sources, the strongest first, over the defaults.
@@ -93,6 +95,8 @@ struct Settings: Sendable {
         tables.detector = try table(.detectorTable)
         tables.workflow = try table(.workflowTable)
         tables.link = try table(.linkTable)
+        tables.dataSource = try table(.dataSourceTable)
+        tables.dataSourceLink = try table(.dataSourceLinkTable)
     }
 }
 
@@ -108,6 +112,8 @@ enum SettingsKey: String, CaseIterable, Sendable {
     case detectorTable = "detector-table"
     case workflowTable = "workflow-table"
     case linkTable = "link-table"
+    case dataSourceTable = "datasource-table"
+    case dataSourceLinkTable = "datasource-link-table"
 
     /// Whether the value may hold a password, so that no message quotes it.
     var isSecret: Bool { self == .postgres || self == .redis }

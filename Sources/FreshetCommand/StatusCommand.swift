@@ -31,14 +31,24 @@ struct StatusCommand: AsyncParsableCommand {
         let settings = try options.resolve()
         let journal = try await withPostgres(settings) { try await JournalStatus(reading: $0) }
         let redis = RedisNode(settings.redis, logger: settings.logger(.error))
-        let head: Result<HeadStatus, any Error>
+        let heads: Result<[HeadStatus], any Error>
         do {
-            head = .success(try await HeadStatus.read(from: redis, settings.namespace))
+            var found = [try await HeadStatus.read(from: redis, settings.namespace)]
+            for cache in journal.furtherCaches {
+                found.append(try await HeadStatus.read(from: redis, settings.namespace.sibling(named: cache)))
+            }
+            heads = .success(found)
         } catch {
-            head = .failure(error)
+            heads = .failure(error)
         }
         await redis.close()
-        let report = StatusReport(namespace: settings.namespace, journal: journal, head: try head.get())
+        let found = try heads.get()
+        let report = StatusReport(
+            namespace: settings.namespace,
+            journal: journal,
+            head: found[0],
+            further: zip(journal.furtherCaches, found.dropFirst()).map { ($0, $1) }
+        )
         try Terminal.write(json ? report.json.line : report.text(Terminal.standardOutput()))
         guard report.problems.isEmpty else { throw ExitStatus.unwell.exitCode }
     }
@@ -48,6 +58,7 @@ struct StatusCommand: AsyncParsableCommand {
 struct JournalStatus: Sendable {
     /// An attached table.
     struct Table: Sendable {
+        var cache: String
         var subject: String
         var name: String
         /// Whether every trigger is there and fires.
@@ -71,6 +82,11 @@ struct JournalStatus: Sendable {
     var identity: String
     var leader: Leader?
     var tables: [Table]
+
+    /// The attached caches beside the one that `--namespace` names.
+    var furtherCaches: [String] {
+        Set(tables.map(\.cache)).subtracting(["workflows"]).sorted()
+    }
 
     /// - Throws: `PostgresError`; ``Failure`` where the schema is missing.
     init(reading connection: PostgresConnection) async throws {
@@ -113,15 +129,16 @@ struct JournalStatus: Sendable {
         let attached = try await connection.query(
             """
             SELECT attached.subject, format('%I.%I', attachment.schema_name, attachment.table_name),
-                attached.ok, attached.problem, attached.triggers_enabled
+                attached.ok, attached.problem, attached.triggers_enabled, attached.cache
             FROM freshet.attached JOIN freshet.attachment USING (subject)
-            ORDER BY attached.subject
+            ORDER BY attached.cache <> 'workflows', attached.cache, attached.subject
             """
         )
         var tables: [Table] = []
         for row in attached.rows {
             tables.append(
                 Table(
+                    cache: try attached.requiredString(row, 5),
                     subject: try attached.requiredString(row, 0),
                     name: attached.string(row, 1) ?? "",
                     areTriggersEnabled: try attached.bool(row, 4) == true,

@@ -5,6 +5,8 @@ struct StatusReport {
     let namespace: CacheNamespace
     let journal: JournalStatus
     let head: HeadStatus
+    /// The attached caches beside this one.
+    var further: [(name: String, head: HeadStatus)] = []
 
     /// What is not well, each in one line; empty where everything is.
     var problems: [String] {
@@ -15,6 +17,14 @@ struct StatusReport {
             problems.append("no worker vouches for the cache: readers take entries only while they are young")
         case .disabled: problems.append("the cache is switched off: readers load everything")
         case .unreachable: problems.append("Redis cannot be reached: \(head.unreachable ?? "no answer")")
+        }
+        for cache in further where head.trust == .healthy && cache.head.trust == .degraded {
+            problems.append(
+                "no worker vouches for the cache \(cache.name): readers take entries only while they are young"
+            )
+        }
+        for cache in further where cache.head.trust == .disabled {
+            problems.append("the cache \(cache.name) is switched off: its readers load everything")
         }
         if journal.leader == nil { problems.append("no worker leads: start one with freshet run") }
         if journal.tables.isEmpty { problems.append("no table is attached: run freshet migrate") }
@@ -64,6 +74,12 @@ struct StatusReport {
                 ])
             ),
             (
+                "further_caches",
+                .array(
+                    further.map(json)
+                )
+            ),
+            (
                 "postgres",
                 .object([
                     ("identity", .string(journal.identity)),
@@ -76,6 +92,7 @@ struct StatusReport {
                     journal.tables.map { table in
                         .object([
                             ("name", .string(table.name)),
+                            ("cache", .string(table.cache)),
                             ("subject", .string(table.subject)),
                             ("triggers_enabled", .bool(table.areTriggersEnabled)),
                             ("well", .bool(table.isWell)),
@@ -87,9 +104,19 @@ struct StatusReport {
         ])
     }
 
+    private func json(_ cache: (name: String, head: HeadStatus)) -> JSON {
+        .object([
+            ("cache", .string(cache.name)),
+            ("name", .string("\(namespace.sibling(named: cache.name))")),
+            ("generation", JSON(cache.head.head.generation?.description)),
+            ("trust", .string(cache.head.trust.rawValue)),
+            ("vouched_seconds_ago", cache.head.vouchedSeconds.map { .number($0) } ?? .null),
+        ])
+    }
+
     func text(_ terminal: Terminal) -> String {
         func row(_ name: String, _ text: String) -> String {
-            "\(terminal.style(name.padded(to: 11), .faint))\(text)"
+            "\(terminal.style(name.padded(to: 13), .faint))\(text)"
         }
         var lines: [String] = []
         lines.append(
@@ -123,6 +150,13 @@ struct StatusReport {
                 "\(head.head.generation?.description ?? "none")  \(terminal.style("\(namespace)", .faint))"
             )
         )
+        for cache in further {
+            var lease = terminal.style(cache.head.trust.rawValue, cache.head.trust.style)
+            if let vouched = cache.head.vouchedSeconds { lease += ", vouched for \(Self.age(vouched)) ago" }
+            lines.append(row(cache.name, lease))
+            let name = terminal.style("\(namespace.sibling(named: cache.name))", .faint)
+            lines.append(row("", "\(cache.head.head.generation?.description ?? "none")  \(name)"))
+        }
         for (index, table) in journal.tables.enumerated() {
             let state = table.isWell ? terminal.style("enabled", .green) : terminal.style("not as attached", .red)
             lines.append(row(index == 0 ? "triggers" : "", "\(state)  \(table.name)"))

@@ -124,7 +124,8 @@ extension Workflow {
 }
 
 extension PostgresError {
-    fileprivate var isAboutMissingSchema: Bool {
+    /// Whether a statement failed because Freshet is not installed.
+    var isAboutMissingSchema: Bool {
         sqlState == .invalidSchemaName || sqlState == .undefinedFunction
     }
 }

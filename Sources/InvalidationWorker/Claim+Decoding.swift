@@ -1,89 +1,130 @@
+import Keyspace
 import Postgres
 
 extension Claim {
-    /// Reads the rows of the claim statement; see ``Journal/claim(facts:)`` for their layout.
+    /// Reads the rows of the claim statement; see ``Journal/claim(_:facts:)`` for their layout.
     ///
     /// - Parameters:
-    ///   - hasFacts: Whether the statement was one that looks the facts up.
-    ///   - collapseThreshold: How many links are resolved one by one at the most.
-    init(_ result: borrowing QueryResult, hasFacts: Bool, collapseThreshold: Int64) throws {
-        var claim = Claim(
-            snapshot: "",
-            rowCount: 0,
-            deletedCount: 0,
-            mark: nil,
-            acknowledgedTriggers: nil,
-            attachments: "",
-            attachedTables: [],
-            backlog: .collapsed,
-            facts: hasFacts ? Facts() : nil
-        )
-        var changes: [Change] = []
+    ///   - rules: Those of the caches that the statement was made for.
+    ///   - factsProblems: The caches whose facts the statement does not look up, and why.
+    ///   - collapseThreshold: How many rows a look-up that fans out may return.
+    init(
+        _ result: borrowing QueryResult,
+        rules: [any CacheRules],
+        factsProblems: [String: String],
+        collapseThreshold: Int64
+    ) throws {
+        self.init(snapshot: "", rowCount: 0, deletedCount: 0, caches: [])
+        var parts = Dictionary(uniqueKeysWithValues: rules.map { ($0.name, CacheRows(rules: $0)) })
         for row in 0..<result.rowCount {
-            switch result.string(row, Column.kind) {
-            case "pass":
-                claim.snapshot = result.string(row, Column.text1) ?? ""
-                claim.mark = result.string(row, Column.text2)
-                claim.acknowledgedTriggers = result.string(row, Column.text3)
-                claim.rowCount = try result.int64(row, Column.number1) ?? 0
-                claim.deletedCount = try result.int64(row, Column.number2) ?? 0
-            case "attachments":
-                claim.attachments = result.string(row, Column.text1) ?? ""
-            case "attached":
-                claim.attachedTables.append(
-                    AttachedTable(
-                        subject: result.string(row, Column.text1) ?? "",
-                        fingerprint: result.string(row, Column.text2) ?? "",
-                        problem: result.string(row, Column.text3)
-                    )
-                )
-            case "change":
-                changes.append(try Change(result, row: row))
-            case "link":
-                guard let detectorID = try result.int64(row, Column.number1),
-                    let workflowID = try result.int64(row, Column.number2)
-                else { continue }  // A link of nothing: no detector has it.
-                claim.facts?.links.append(Link(detectorID: detectorID, workflowID: workflowID))
-            case "environment":
-                guard let workflowID = try result.int64(row, Column.number1) else { continue }
-                claim.facts?.environments.updateValue(
-                    try result.int64(row, Column.number2),
-                    forKey: workflowID
-                )
-            default:
-                throw WorkerError.unexpectedClaimRow(result.string(row, Column.kind) ?? "NULL")
+            let kind = result.string(row, Column.kind) ?? "NULL"
+            if kind == "pass" {
+                snapshot = result.string(row, Column.text1) ?? ""
+                rowCount = try result.int64(row, Column.number1) ?? 0
+                deletedCount = try result.int64(row, Column.number2) ?? 0
+                continue
             }
+            guard let cache = result.string(row, Column.cache), parts[cache] != nil else {
+                // Of a cache that a newer schema has: whoever serves it finds a mark that Redis does not have.
+                if kind == "attached" || kind == "attachments" { continue }
+                throw WorkerError.unexpectedClaimRow(kind)
+            }
+            try parts[cache]?.add(kind, result, row: row)
         }
-        // Beyond the cap the statement returns no changes at all, and of the links not all.
-        let linkCount = Int64(claim.facts?.links.count ?? 0)
-        if changes.count == claim.rowCount, linkCount <= collapseThreshold { claim.backlog = .changes(changes) }
-        self = claim
+        caches = rules.compactMap { rules in
+            parts[rules.name]?.resolved(factsProblem: factsProblems[rules.name], collapseThreshold: collapseThreshold)
+        }.filter { $0.isAttached || $0.rowCount > 0 }
     }
 
     fileprivate enum Column {
         static let kind = 0
-        static let text1 = 1
-        static let text2 = 2
-        static let text3 = 3
-        static let number1 = 4
-        static let number2 = 5
-        static let array1 = 6
-        static let array2 = 7
-        static let array3 = 8
-        static let array4 = 9
+        static let cache = 1
+        static let text1 = 2
+        static let text2 = 3
+        static let text3 = 4
+        static let number1 = 5
+        static let number2 = 6
+        static let firstArray = 7
     }
 }
 
-extension Change {
-    fileprivate init(_ result: borrowing QueryResult, row: Int) throws {
-        subject = result.string(row, Claim.Column.text1).flatMap(Subject.init(rawValue:))
+/// The rows of one cache, while they are read.
+private struct CacheRows {
+    let rules: any CacheRules
+    var claim: CacheClaim
+    var changes: [JournalRow] = []
+    var facts: [FactRow] = []
+    /// Of each look-up that fans out, how many rows it returned.
+    var fannedOut: [String: Int64] = [:]
+
+    init(rules: any CacheRules) {
+        self.rules = rules
+        claim = CacheClaim(cache: rules.name)
+    }
+
+    mutating func add(_ kind: String, _ result: borrowing QueryResult, row: Int) throws {
+        typealias Column = Claim.Column
+        switch kind {
+        case "cache":
+            claim.mark = result.string(row, Column.text1)
+            claim.acknowledgedTriggers = result.string(row, Column.text2)
+            claim.rowCount = try result.int64(row, Column.number1) ?? 0
+        case "attachments":
+            claim.attachments = result.string(row, Column.text1) ?? ""
+        case "attached":
+            claim.attachedTables.append(
+                AttachedTable(
+                    subject: result.string(row, Column.text1) ?? "",
+                    fingerprint: result.string(row, Column.text2) ?? "",
+                    problem: result.string(row, Column.text3)
+                )
+            )
+        case "change":
+            changes.append(try JournalRow(result, row: row, columns: rules.journalColumns))
+        case "fact", "fan":
+            let fact = FactRow(
+                kind: result.string(row, Column.text1) ?? "",
+                number1: try result.int64(row, Column.number1),
+                number2: try result.int64(row, Column.number2),
+                text1: result.string(row, Column.text2),
+                text2: result.string(row, Column.text3)
+            )
+            facts.append(fact)
+            if kind == "fan" { fannedOut[fact.kind, default: 0] += 1 }
+        default:
+            throw WorkerError.unexpectedClaimRow(kind)
+        }
+    }
+
+    func resolved(factsProblem: String?, collapseThreshold: Int64) -> CacheClaim {
+        var claim = claim
+        claim.factsProblem = claim.isAttached ? factsProblem : nil
+        // Beyond the cap the statement returns no changes at all, and of a look-up that fans out one row too many.
+        if Int64(changes.count) == claim.rowCount, fannedOut.values.allSatisfy({ $0 <= collapseThreshold }) {
+            claim.backlog = .changes(changes)
+            let hasFacts = factsProblem == nil && !claim.attachments.isEmpty
+            claim.scopes = rules.scopes(of: changes, facts: hasFacts ? facts : nil)
+        } else {
+            claim.backlog = .collapsed
+            claim.scopes = ScopeSet([.namespace])
+        }
+        return claim
+    }
+}
+
+extension JournalRow {
+    fileprivate init(_ result: borrowing QueryResult, row: Int, columns: [JournalColumn]) throws {
+        subject = result.string(row, Claim.Column.text1) ?? ""
         operation = result.string(row, Claim.Column.text2) ?? ""
         applicationName = result.string(row, Claim.Column.text3)
         rowCount = try result.int64(row, Claim.Column.number1) ?? 0
         changedAtMicroseconds = try result.int64(row, Claim.Column.number2) ?? 0
-        detectorIDs = try result.int64Array(row, Claim.Column.array1) ?? []
-        workflowIDs = try result.int64Array(row, Claim.Column.array2) ?? []
-        oldEnvironmentIDs = try result.int64Array(row, Claim.Column.array3)
-        newEnvironmentIDs = try result.int64Array(row, Claim.Column.array4)
+        for (place, column) in columns.enumerated() {
+            let place = Claim.Column.firstArray + place
+            switch column.kind {
+            case .integers: integers[column.name] = try result.int64Array(row, place)
+            case .texts: texts[column.name] = try result.stringArray(row, place)
+            }
+        }
     }
 }

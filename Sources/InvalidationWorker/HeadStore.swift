@@ -4,7 +4,6 @@ import Redis
 /// The worker's side of Redis: observing the heads, and applying a pass.
 struct HeadStore: Sendable {
     let redis: any RedisClient
-    let namespace: CacheNamespace
     let limits: KeyspaceLimits
 
     /// Why a pass did not apply.
@@ -20,13 +19,14 @@ struct HeadStore: Sendable {
         source: KeyspaceScript.apply.source
     )
 
-    /// The heads of all buckets, and the time of the server that each is on, in one round trip.
+    /// The heads of all buckets of some namespaces, and the time of the server that each is on, in one round trip.
     ///
     /// Not in a transaction: a full Redis queues nothing for one. The time comes first, which is all that a promise needs,
     /// and the script compares the head again before it changes anything.
-    func observe() async throws -> [ObservedHead] {
+    func observe(_ namespaces: [CacheNamespace]) async throws -> [CacheNamespace: [ObservedHead]] {
+        let buckets = namespaces.flatMap { namespace in namespace.buckets.map { (namespace, $0) } }
         let replies = try await redis.send(
-            namespace.buckets.map { bucket in
+            buckets.map { namespace, bucket in
                 let key = namespace.headKey(bucket: bucket)
                 return RedisBatch(
                     key: key,
@@ -34,24 +34,30 @@ struct HeadStore: Sendable {
                 )
             }
         )
-        return try replies.map { replies in
-            guard replies.count == 2, let microseconds = replies[0].serverTimeInMicroseconds else {
-                if case .error(let error)? = replies.first { throw Failure.refused(error) }
-                throw WorkerError.unexpectedReply("\(replies)")
-            }
-            let time = RedisTime(microseconds: microseconds)
-            switch replies[1] {
-            case .array(let fields) where fields.count == 2:
-                let fence = BucketPass.Fence(mark: Self.signature(fields[0]), postgres: Self.signature(fields[1]))
-                return ObservedHead(fence: fence, time: time)
-            case .error(let error) where error.code == "WRONGTYPE":
-                // Something else lies where the head should be. The script removes it, and finds no mark.
-                return ObservedHead(fence: BucketPass.Fence(mark: "", postgres: ""), time: time)
-            case .error(let error):
-                throw Failure.refused(error)
-            default:
-                throw WorkerError.unexpectedReply("\(replies[1])")
-            }
+        var heads: [CacheNamespace: [ObservedHead]] = [:]
+        for ((namespace, _), replies) in zip(buckets, replies) {
+            heads[namespace, default: []].append(try Self.head(replies))
+        }
+        return heads
+    }
+
+    private static func head(_ replies: [RedisReply]) throws -> ObservedHead {
+        guard replies.count == 2, let microseconds = replies[0].serverTimeInMicroseconds else {
+            if case .error(let error)? = replies.first { throw Failure.refused(error) }
+            throw WorkerError.unexpectedReply("\(replies)")
+        }
+        let time = RedisTime(microseconds: microseconds)
+        switch replies[1] {
+        case .array(let fields) where fields.count == 2:
+            let fence = BucketPass.Fence(mark: Self.signature(fields[0]), postgres: Self.signature(fields[1]))
+            return ObservedHead(fence: fence, time: time)
+        case .error(let error) where error.code == "WRONGTYPE":
+            // Something else lies where the head should be. The script removes it, and finds no mark.
+            return ObservedHead(fence: BucketPass.Fence(mark: "", postgres: ""), time: time)
+        case .error(let error):
+            throw Failure.refused(error)
+        default:
+            throw WorkerError.unexpectedReply("\(replies[1])")
         }
     }
 
@@ -61,19 +67,23 @@ struct HeadStore: Sendable {
         return String(decoding: bytes, as: UTF8.self)
     }
 
-    /// Runs the scripts of a plan, in order: as one pipeline where they are few, else in several.
+    /// Runs the scripts of some plans, in order: as one pipeline where they are few, else in several.
     ///
+    /// - Returns: What became of each plan.
     /// - Throws: ``Failure``, or `RedisError` where it is not known what was applied. A part may have been applied then; the
     ///   next pass sees that by the mark.
-    func apply(_ plan: PassPlan) async throws -> PassOutcome {
-        var outcome = PassOutcome()
-        for start in stride(from: 0, to: plan.passes.count, by: Self.scriptsPerPipeline) {
-            let end = min(start + Self.scriptsPerPipeline, plan.passes.count)
-            for reply in try await redis.send(plan.passes[start..<end].map(batch)).joined() {
-                try outcome.add(reply)
+    func apply(_ plans: [PassPlan]) async throws -> [PassOutcome] {
+        let runs = plans.enumerated().flatMap { place, plan in
+            plan.passes.map { (place: place, batch: batch(bucket: $0.bucket, pass: $0.pass, in: plan.namespace)) }
+        }
+        var outcomes = Array(repeating: PassOutcome(), count: plans.count)
+        for start in stride(from: 0, to: runs.count, by: Self.scriptsPerPipeline) {
+            let part = runs[start..<min(start + Self.scriptsPerPipeline, runs.count)]
+            for (run, replies) in zip(part, try await redis.send(part.map(\.batch))) {
+                for reply in replies { try outcomes[run.place].add(reply) }
             }
         }
-        return outcome
+        return outcomes
     }
 
     /// How many scripts wait for each other in one pipeline.
@@ -81,7 +91,7 @@ struct HeadStore: Sendable {
     /// A script of 100 entities takes about 1 ms, so that even a large batch stays far below the time limit of a call.
     private static let scriptsPerPipeline = 64
 
-    private func batch(bucket: Int, pass: BucketPass) -> RedisBatch {
+    private func batch(bucket: Int, pass: BucketPass, in namespace: CacheNamespace) -> RedisBatch {
         let nonce = UInt64.random(in: .min ... .max)
         var batch = RedisBatch(key: namespace.headKey(bucket: bucket))
         batch.append(

@@ -14,7 +14,10 @@ public struct InvalidationWorker: Service {
     ///
     /// The defaults are meant for production.
     public struct Configuration: Sendable {
-        /// The cache whose generations are bumped.
+        /// Where the cache of workflows lives.
+        ///
+        /// Each further cache that is attached lives beside it, behind the same prefix under its own name (`datasources`), which
+        /// this one must not take.
         public var namespace = CacheNamespace.workflows
         /// The figures that readers of the namespace rely on.
         public var limits = KeyspaceLimits()
@@ -66,8 +69,15 @@ public struct InvalidationWorker: Service {
     ///
     /// Failures of a server are logged and tried again.
     public func run() async {
+        let caches: [ServedCache]
+        do {
+            caches = try ServedCache.all(firstIn: configuration.namespace)
+        } catch {
+            logger.critical("Cannot work as it is set up", metadata: ["error": "\(error)"])
+            return
+        }
         var machine = PumpStateMachine.Configuration()
-        machine.namespace = configuration.namespace
+        machine.caches = caches
         machine.limits = configuration.limits
         machine.pollInterval = configuration.pollInterval
         machine.pollIntervalWithoutNotifications = configuration.pollIntervalWithoutNotifications
@@ -75,7 +85,8 @@ public struct InvalidationWorker: Service {
         machine.sweepInterval = configuration.sweepInterval
         var pump = Pump(
             postgres: postgres,
-            store: HeadStore(redis: redis, namespace: configuration.namespace, limits: configuration.limits),
+            store: HeadStore(redis: redis, limits: configuration.limits),
+            caches: caches.map(\.rules),
             machine: PumpStateMachine(configuration: machine),
             collapseThreshold: configuration.collapseThreshold,
             logger: logger,
@@ -89,8 +100,10 @@ public struct InvalidationWorker: Service {
     ///
     /// - Throws: `PostgresError`, or ``WorkerError`` where the session, the schema or a privilege is missing.
     public func checkSetup() async throws {
+        let caches = try ServedCache.all(firstIn: configuration.namespace)
         let journal = try await Journal.open(
             postgres,
+            caches: caches.map(\.rules),
             collapseThreshold: configuration.collapseThreshold,
             logger: logger
         )

@@ -1,5 +1,5 @@
 // The statements of the worker. Every name of Freshet is qualified, and the names of the application's tables are quoted by
-// Postgres itself, in `attachedColumns`.
+// Postgres itself, in `attachedNames`.
 
 extension Journal {
     /// Settings of the session, and what the worker must know before it begins.
@@ -36,102 +36,114 @@ extension Journal {
         WHERE NOT EXISTS (SELECT FROM freshet.incarnation)
         """
 
-    /// The attached tables that the facts are read from, each name quoted where it must be, and what a claim says of them
-    /// as long as they are these.
-    static let factTables = """
-        SELECT format('%I.%I', workflow.schema_name, workflow.table_name),
-            quote_ident(workflow.id_column), quote_ident(workflow.environment_column),
-            format('%I.%I', link.schema_name, link.table_name),
-            quote_ident(link.detector_column), quote_ident(link.workflow_column),
-            (\(attachments))
-        FROM freshet.attachment AS workflow, freshet.attachment AS link
-        WHERE workflow.subject = 'workflow' AND link.subject = 'link'
+    /// The attached tables, a row for each column: cache, subject, table, role, column, each name quoted where it must be, and
+    /// what a claim says of the cache as long as its tables are these.
+    static let attachedNames = """
+        SELECT attachment.cache, attachment.subject, format('%I.%I', schema_name, table_name),
+            col.role, quote_ident(col.name), said.attachments
+        FROM freshet.attachment, jsonb_each_text(attachment.columns) AS col (role, name),
+            (\(attachments)) AS said (cache, attachments)
+        WHERE said.cache = attachment.cache
         """
 
     private static let attachments = """
-        SELECT string_agg(attachment::text, ' ' ORDER BY subject) FROM freshet.attachment
+        SELECT cache, string_agg(attachment::text, ' ' ORDER BY subject) FROM freshet.attachment GROUP BY cache
         """
 
-    static let acknowledge = "UPDATE freshet.fence SET mark = $1, triggers = $2"
+    static let acknowledge = "UPDATE freshet.fence SET mark = $1, triggers = $2 WHERE cache = $3"
 
-    /// The claim: one statement, so one snapshot, for the rows, for what resolves them, and for the proof that the triggers
-    /// are as attached.
+    /// The claim: one statement, so one snapshot, for the rows of every cache, for what resolves them, and for the proof that
+    /// the triggers are as attached.
     ///
     /// Parameters: $1 the floor's xmax, $2 what was in progress at the floor, $3 the mark of this pass, $4 the greatest
     /// number of rows that are resolved one by one; they may name ten times as many keys.
     ///
-    /// The rows are `(kind, text1, text2, text3, number1, number2, array1, array2, array3, array4)`:
+    /// The rows are `(kind, cache, text1, text2, text3, number1, number2, array…)`, the arrays as text:
     ///
-    /// * `pass`: snapshot, mark, acknowledged triggers; rows seen, rows deleted;
-    /// * `attachments`: the names of tables and columns, to be held against ``FactTables/attachments``;
+    /// * `pass`: snapshot; rows seen, rows deleted;
+    /// * `cache`: mark, acknowledged triggers; rows that concern it;
+    /// * `attachments`: the names of tables and columns, to be held against ``AttachedNames/attachments``;
     /// * `attached`: subject, fingerprint, problem;
-    /// * `change`: subject, operation, application; rows touched, time in µs; detectors, workflows, old and new
-    ///   environments;
-    /// * `link`: detector and workflow, as numbers; `environment`: workflow and its environment, as numbers.
+    /// * `change`: subject, operation, application; rows touched, time in µs; the columns of the cache, in its order;
+    /// * `fact`, and `fan` where it fans out: the kind of look-up, and what it found.
     ///
-    /// Locks: row locks on the claimed rows of the journal and, where there are any, on the one row of `freshet.fence`.
-    static func claim(facts: FactTables?) -> String {
-        let rows = """
+    /// Locks: row locks on the claimed rows of the journal and, where there are any, on the rows of `freshet.fence` of the
+    /// caches that they concern.
+    ///
+    /// - Parameter facts: The tables of the caches whose facts are looked up.
+    static func claim(_ caches: [any CacheRules] = Caches.all, facts: [String: AttachedNames]) -> String {
+        let width = caches.map(\.journalColumns.count).max() ?? 0
+        func row(_ columns: String..., arrays: [String] = []) -> String {
+            (columns + arrays + Array(repeating: "NULL::text", count: width - arrays.count)).joined(separator: ", ")
+        }
+        let names = caches.map { "('\($0.name)')" }.joined(separator: ", ")
+        var parts = [
+            """
             WITH seen AS MATERIALIZED (
                 SELECT change.ctid AS place, change.*
                 FROM freshet.change
                 WHERE change.xid >= $1::xid8 OR change.xid = ANY ($2::xid8[])
             ), depth AS MATERIALIZED (
-                SELECT count(*) AS rows,
-                    count(*) > $4::bigint OR coalesce(sum(row_count), 0) > 10 * $4::bigint AS collapsed
-                FROM seen
+                SELECT served.cache, count(seen.place) AS rows,
+                    count(seen.place) > $4::bigint OR coalesce(sum(seen.row_count), 0) > 10 * $4::bigint AS collapsed
+                FROM (VALUES \(names)) AS served (cache)
+                LEFT JOIN seen ON coalesce(seen.cache, served.cache) = served.cache
+                GROUP BY served.cache
             ), gone AS (
                 DELETE FROM freshet.change USING seen WHERE change.ctid = seen.place RETURNING 1
             ), marked AS (
-                UPDATE freshet.fence SET mark = $3::text WHERE EXISTS (SELECT FROM seen)
+                UPDATE freshet.fence SET mark = $3::text
+                WHERE EXISTS (SELECT FROM seen WHERE coalesce(seen.cache, fence.cache) = fence.cache)
             )
-            SELECT 'pass', pg_current_snapshot()::text, CASE WHEN fence.singleton THEN coalesce(fence.mark, '') END, fence.triggers,
-                depth.rows, (SELECT count(*) FROM gone),
-                NULL::bigint[], NULL::bigint[], NULL::bigint[], NULL::bigint[]
-            FROM depth LEFT JOIN freshet.fence ON true
-            UNION ALL
-            SELECT 'attachments', (\(attachments)), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
-            UNION ALL
-            SELECT 'attached', subject, fingerprint, CASE WHEN ok THEN NULL ELSE problem END,
-                NULL, NULL, NULL, NULL, NULL, NULL
+            SELECT \(row("'pass'", "NULL::text", "pg_current_snapshot()::text", "NULL::text", "NULL::text",
+                "(SELECT count(*) FROM seen)", "(SELECT count(*) FROM gone)"))
+            """,
+            """
+            SELECT \(row("'cache'", "depth.cache",
+                "CASE WHEN fence.cache IS NOT NULL THEN coalesce(fence.mark, '') END", "fence.triggers", "NULL",
+                "depth.rows", "NULL"))
+            FROM depth LEFT JOIN freshet.fence ON fence.cache = depth.cache
+            """,
+            """
+            SELECT \(row("'attachments'", "said.cache", "said.attachments", "NULL", "NULL", "NULL", "NULL"))
+            FROM (\(attachments)) AS said (cache, attachments)
+            """,
+            """
+            SELECT \(row("'attached'", "cache", "subject", "fingerprint", "CASE WHEN ok THEN NULL ELSE problem END",
+                "NULL", "NULL"))
             FROM freshet.attached
-            UNION ALL
-            SELECT 'change', subject, operation, application_name,
-                row_count, (extract(epoch FROM changed_at) * 1000000)::bigint,
-                detector_ids, workflow_ids, old_environment_ids, new_environment_ids
-            FROM seen WHERE NOT (SELECT collapsed FROM depth)
-            """
-        guard let facts else { return rows }
-        return rows + """
-
-            UNION ALL
-            (SELECT 'link', NULL, NULL, NULL, link.\(facts.linkDetector)::bigint, link.\(facts.linkWorkflow)::bigint,
-                NULL, NULL, NULL, NULL
-            FROM \(facts.link) AS link
-            WHERE link.\(facts.linkWorkflow) = ANY (ARRAY(
-                SELECT DISTINCT touched.id FROM seen, unnest(seen.workflow_ids) AS touched (id)
-                WHERE seen.subject = 'workflow' AND NOT (SELECT collapsed FROM depth)))
-            LIMIT $4::bigint + 1)
-            UNION ALL
-            SELECT 'environment', NULL, NULL, NULL,
-                workflow.\(facts.workflowID)::bigint, workflow.\(facts.workflowEnvironment)::bigint,
-                NULL, NULL, NULL, NULL
-            FROM \(facts.workflow) AS workflow
-            WHERE workflow.\(facts.workflowID) = ANY (ARRAY(
-                SELECT DISTINCT touched.id FROM seen, unnest(seen.workflow_ids) AS touched (id)
-                WHERE seen.subject = 'link' AND NOT (SELECT collapsed FROM depth)))
-            """
+            """,
+        ]
+        for rules in caches {
+            parts.append(
+                """
+                SELECT \(row("'change'", "'\(rules.name)'", "subject", "operation", "application_name", "row_count",
+                    "(extract(epoch FROM changed_at) * 1000000)::bigint",
+                    arrays: rules.journalColumns.map { "\($0.name)::text" }))
+                FROM seen
+                WHERE coalesce(cache, '\(rules.name)') = '\(rules.name)'
+                    AND NOT (SELECT collapsed FROM depth WHERE depth.cache = '\(rules.name)')
+                """
+            )
+            guard let tables = facts[rules.name] else { continue }
+            for query in rules.factQueries(tables, ClaimedKeys(cache: rules.name)) ?? [] {
+                parts.append(
+                    """
+                    (SELECT \(row("'\(query.fansOut ? "fan" : "fact")'", "'\(rules.name)'", "'\(query.kind)'", "text1", "text2",
+                        "number1", "number2"))
+                    FROM (\(query.sql)) AS fact (number1, number2, text1, text2)\(query.fansOut ? "\nLIMIT $4::bigint + 1" : ""))
+                    """
+                )
+            }
+        }
+        return parts.joined(separator: "\nUNION ALL\n")
     }
-}
 
-/// The tables that the facts of a claim are read from: names as SQL text, quoted where they must be.
-struct FactTables: Hashable, Sendable {
-    var workflow: String
-    var workflowID: String
-    var workflowEnvironment: String
-    var link: String
-    var linkDetector: String
-    var linkWorkflow: String
-    /// The rows of `freshet.attachment` that these names come from, as text.
-    var attachments: String
+    /// Reads no row of a cache's tables, but fails wherever its look-ups would fail by what these are.
+    static func probe(_ rules: any CacheRules, _ tables: AttachedNames) -> [String] {
+        let noKeys = """
+            WITH seen AS (SELECT * FROM freshet.change WHERE false), depth (cache, collapsed) AS (VALUES (NULL::text, true))
+            """
+        return (rules.factQueries(tables, ClaimedKeys(cache: rules.name)) ?? []).map { "\(noKeys)\n\($0.sql)" }
+    }
 }

@@ -9,14 +9,11 @@ import Postgres
 actor Journal {
     private let connection: PostgresConnection
     private let logger: Logger
-    /// The tables that the prepared claim reads; nil where nothing is attached.
-    private var factTables: FactTables?
-    private var preparedClaims: Set<PreparedClaim> = []
-
-    private enum PreparedClaim: String {
-        case withFacts = "freshet_claim"
-        case withoutFacts = "freshet_claim_without_facts"
-    }
+    private let caches: [any CacheRules]
+    /// The attached tables of each cache; nil where they must be asked for.
+    private var attachedNames: [String: AttachedNames]?
+    /// The names of the claims that are prepared, by the caches whose facts they look up.
+    private var preparedClaims: [Set<String>: String] = [:]
 
     /// How long a claim may take: as long as it does.
     ///
@@ -27,8 +24,14 @@ actor Journal {
     /// Above so many rows a batch is resolved as one change of the namespace.
     private let collapseThreshold: Int64
 
-    private init(connection: PostgresConnection, collapseThreshold: Int64, logger: Logger) {
+    private init(
+        connection: PostgresConnection,
+        caches: [any CacheRules],
+        collapseThreshold: Int64,
+        logger: Logger
+    ) {
         self.connection = connection
+        self.caches = caches
         self.collapseThreshold = collapseThreshold
         self.logger = logger
     }
@@ -38,6 +41,7 @@ actor Journal {
     /// - Throws: `PostgresError`, or ``WorkerError`` where the session cannot serve a worker.
     static func open(
         _ configuration: PostgresConfiguration,
+        caches: [any CacheRules],
         collapseThreshold: Int64,
         logger: Logger
     ) async throws -> Journal {
@@ -48,7 +52,12 @@ actor Journal {
             let backend = try await connection.query("SELECT pg_backend_pid()").int64(0, 0)
             guard backend == Int64(connection.backendPID) else { throw WorkerError.pooled }
             try await connection.run(script: sessionSettings)
-            return Journal(connection: connection, collapseThreshold: collapseThreshold, logger: logger)
+            return Journal(
+                connection: connection,
+                caches: caches,
+                collapseThreshold: collapseThreshold,
+                logger: logger
+            )
         } catch {
             await connection.close()
             throw error
@@ -62,8 +71,8 @@ actor Journal {
             _ = try await readIdentity()
             try await begin()
             _ = try await execute(
-                PumpStateMachine.ClaimRequest(floor: nil, nextMark: "", factsProblem: nil),
-                factTables: nil
+                PumpStateMachine.ClaimRequest(floor: nil, nextMark: ""),
+                facts: [:]
             )
             try await rollBack()
         } catch let error as PostgresError where error.sqlState?.isAboutMissingObject == true {
@@ -114,38 +123,66 @@ actor Journal {
     ///
     /// - Throws: ``FactsUnreadable`` where only the application's tables stood in the way; the transaction is over then.
     func claim(_ request: PumpStateMachine.ClaimRequest) async throws -> Claim {
-        if let problem = request.factsProblem {
-            try await begin()
-            var claim = try await execute(request, factTables: nil)
-            claim.factsProblem = problem
-            return claim
-        }
         for _ in 0..<3 {
-            let factTables = try await currentFactTables()
+            let names = try await currentNames()
+            var problems = request.factsProblems
+            var facts: [String: AttachedNames] = [:]
+            for rules in caches where problems[rules.name] == nil {
+                guard let tables = names[rules.name] else { continue }
+                if rules.factQueries(tables, ClaimedKeys(cache: rules.name)) == nil {
+                    problems[rules.name] = "freshet.attachment is incomplete: attach the tables of \(rules.name) again"
+                } else {
+                    facts[rules.name] = tables
+                }
+            }
             do {
                 try await begin()
-                let claim = try await execute(request, factTables: factTables)
-                if claim.attachments == factTables?.attachments ?? "" { return claim }
+                let claim = try await execute(request, facts: facts, factsProblems: problems)
+                let isOfThisSnapshot = claim.caches.allSatisfy {
+                    $0.attachments == names[$0.cache]?.attachments ?? ""
+                }
+                if isOfThisSnapshot { return claim }
                 // Other tables were attached since, and the facts must come from the claim's own snapshot: once more.
                 try await rollBack()
-                try await forgetFactTables()
-            } catch let error as PostgresError where error.isAboutTables {
+                try await forgetNames()
+            } catch let error as PostgresError where error.isAboutTables && !facts.isEmpty {
                 try await rollBack()
-                try await forgetFactTables()
-                throw FactsUnreadable(problem: error.message)
+                let unreadable = try await unreadable(facts)
+                try await forgetNames()
+                // Where each can be read by itself, it was a value of a row, and nobody knows whose.
+                let problems = unreadable.isEmpty ? facts.mapValues { _ in error.message } : unreadable
+                throw FactsUnreadable(problems: problems)
             }
         }
-        throw FactsUnreadable(
-            problem: "freshet.attachment is incomplete, or changes all the time: run freshet.attach(…)"
-        )
+        let problem = "freshet.attachment changes all the time"
+        throw FactsUnreadable(problems: Dictionary(uniqueKeysWithValues: caches.map { ($0.name, problem) }))
+    }
+
+    /// The caches whose tables cannot be read, and why: so that one cache's trouble is not another's.
+    private func unreadable(_ facts: [String: AttachedNames]) async throws -> [String: String] {
+        var problems: [String: String] = [:]
+        // One alone is the culprit, whatever it is.
+        guard facts.count > 1 else { return problems }
+        for rules in caches {
+            guard let tables = facts[rules.name] else { continue }
+            do {
+                for probe in Self.probe(rules, tables) { _ = try await connection.query(probe) }
+            } catch let error as PostgresError where error.isAboutTables {
+                problems[rules.name] = error.message
+            }
+        }
+        return problems
     }
 
     /// Writes what the pass acknowledges, and commits.
-    func commit(_ acknowledgement: PassPlan.Acknowledgement?) async throws {
-        if let acknowledgement {
+    func commit(_ acknowledgements: [PassPlan.Acknowledgement]) async throws {
+        for acknowledgement in acknowledgements {
             _ = try await connection.query(
                 Self.acknowledge,
-                [PostgresParameter(acknowledgement.mark), PostgresParameter(acknowledgement.triggers)]
+                [
+                    PostgresParameter(acknowledgement.mark), PostgresParameter(acknowledgement.triggers),
+                    PostgresParameter(acknowledgement.cache),
+                ]
             )
         }
         try await connection.run(script: "COMMIT")
@@ -164,14 +201,19 @@ actor Journal {
         try await connection.run(script: "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
     }
 
-    private func execute(_ request: PumpStateMachine.ClaimRequest, factTables: FactTables?) async throws -> Claim {
-        let name = factTables == nil ? PreparedClaim.withoutFacts : .withFacts
-        if !preparedClaims.contains(name) {
-            try await connection.prepare(name.rawValue, Self.claim(facts: factTables))
-            preparedClaims.insert(name)
+    private func execute(
+        _ request: PumpStateMachine.ClaimRequest,
+        facts: [String: AttachedNames],
+        factsProblems: [String: String] = [:]
+    ) async throws -> Claim {
+        let form = Set(facts.keys)
+        let name = preparedClaims[form] ?? (["freshet_claim"] + form.sorted()).joined(separator: "_")
+        if preparedClaims[form] == nil {
+            try await connection.prepare(name, Self.claim(caches, facts: facts))
+            preparedClaims[form] = name
         }
         let result = try await connection.execute(
-            prepared: name.rawValue,
+            prepared: name,
             [
                 PostgresParameter(request.floor?.xmax ?? "0"),
                 PostgresParameter("{\(request.floor?.inProgress.joined(separator: ",") ?? "")}"),
@@ -180,31 +222,39 @@ actor Journal {
             ],
             timeLimit: Self.claimTimeLimit
         )
-        return try Claim(result, hasFacts: factTables != nil, collapseThreshold: collapseThreshold)
+        return try Claim(
+            result,
+            rules: caches,
+            factsProblems: factsProblems,
+            collapseThreshold: collapseThreshold
+        )
     }
 
-    private func currentFactTables() async throws -> FactTables? {
-        if let factTables { return factTables }
-        let result = try await connection.query(Self.factTables)
-        guard result.rowCount == 1 else { return nil }
-        func name(_ column: Int) -> String { result.string(0, column) ?? "" }
-        let loaded = FactTables(
-            workflow: name(0),
-            workflowID: name(1),
-            workflowEnvironment: name(2),
-            link: name(3),
-            linkDetector: name(4),
-            linkWorkflow: name(5),
-            attachments: name(6)
-        )
-        factTables = loaded
+    private func currentNames() async throws -> [String: AttachedNames] {
+        if let attachedNames { return attachedNames }
+        let result = try await connection.query(Self.attachedNames)
+        var loaded: [String: AttachedNames] = [:]
+        for row in result.rows {
+            let cache = try result.requiredString(row, 0)
+            let subject = try result.requiredString(row, 1)
+            var names = loaded[cache] ?? AttachedNames()
+            let name = try result.requiredString(row, 2)
+            var table = names.tables[subject] ?? AttachedNames.Table(name: name, columns: [:])
+            table.columns[try result.requiredString(row, 3)] = result.string(row, 4)
+            names.tables[subject] = table
+            names.attachments = try result.requiredString(row, 5)
+            loaded[cache] = names
+        }
+        attachedNames = loaded
         return loaded
     }
 
-    private func forgetFactTables() async throws {
-        factTables = nil
-        if preparedClaims.remove(.withFacts) != nil {
-            try await connection.run(script: "DEALLOCATE \(PreparedClaim.withFacts.rawValue)")
+    /// Forgets the tables, and with them the claims that read any.
+    private func forgetNames() async throws {
+        attachedNames = nil
+        for (form, name) in preparedClaims where !form.isEmpty {
+            try await connection.run(script: "DEALLOCATE \(name)")
+            preparedClaims[form] = nil
         }
     }
 }
@@ -224,7 +274,8 @@ extension SQLState {
     }
 }
 
-/// The attached tables cannot be read, so that a batch can only be resolved coarsely.
+/// The attached tables of some caches cannot be read, so that a batch can only be resolved coarsely there.
 struct FactsUnreadable: Error {
-    var problem: String
+    /// Why, by cache.
+    var problems: [String: String]
 }

@@ -1,4 +1,5 @@
-// The decisions of one pass, apart from its effects.
+// The decisions of one pass for one cache, apart from its effects. A pass has one such plan for each cache, all made from one
+// claim and each for a namespace of its own; no plan knows of another.
 //
 // The mark is kept in Redis beside the data and in Postgres beside the journal, and is replaced by every pass that consumed
 // rows or bumped the namespace. If both agree, then this dataset has seen every bump. If they differ, something happened to
@@ -18,8 +19,14 @@ struct ObservedHead: Equatable, Sendable {
     var time: RedisTime
 }
 
-/// What one pass does: to Redis, then to Postgres.
+/// What one pass does for one cache: to Redis, then to Postgres.
 struct PassPlan: Equatable, Sendable {
+    /// Where the cache lives.
+    var namespace: CacheNamespace
+    /// The name of the cache.
+    var cache: String
+    /// Whether anybody misses its promises.
+    var isAttached: Bool
     /// Runs of the script, in order, each with its bucket.
     var passes: [(bucket: Int, pass: BucketPass)]
     /// What must be written to `freshet.fence` beyond what the claim has written itself; nil for nothing.
@@ -33,6 +40,7 @@ struct PassPlan: Equatable, Sendable {
 
     /// A new state of `freshet.fence`.
     struct Acknowledgement: Hashable, Sendable {
+        var cache: String
         var mark: String
         var triggers: String
     }
@@ -41,13 +49,17 @@ struct PassPlan: Equatable, Sendable {
     ///   - heads: One for each bucket, in order.
     ///   - nextMark: Fresh; the claim has written it to Postgres if it took rows.
     init(
-        claim: Claim,
+        claim: CacheClaim,
+        snapshot: String,
         heads: [ObservedHead],
         identity: PostgresIdentity,
         nextMark: String,
         namespace: CacheNamespace,
         limits: KeyspaceLimits
     ) {
+        self.namespace = namespace
+        cache = claim.cache
+        isAttached = claim.isAttached
         let identity = identity.description
         // The mark is empty before the first pass ever, and then no dataset is known.
         let believed = claim.mark.flatMap { $0.isEmpty ? nil : BucketPass.Fence(mark: $0, postgres: identity) }
@@ -85,7 +97,7 @@ struct PassPlan: Equatable, Sendable {
                     expected: expected,
                     next: after,
                     vouched: isLast && distrust == nil ? head.time : nil,
-                    snapshot: isLast ? claim.snapshot : nil,
+                    snapshot: isLast ? snapshot : nil,
                     bumpsNamespace: bumpsNamespace,
                     entities: chunk
                 )
@@ -98,11 +110,12 @@ struct PassPlan: Equatable, Sendable {
         self.resetBuckets = resetBuckets
         acknowledgement =
             acknowledgesTriggers || (replacesMark && claim.rowCount == 0)
-            ? Acknowledgement(mark: nextMark, triggers: acknowledged) : nil
+            ? Acknowledgement(cache: claim.cache, mark: nextMark, triggers: acknowledged) : nil
     }
 
     static func == (left: PassPlan, right: PassPlan) -> Bool {
-        left.passes.elementsEqual(right.passes) { $0 == $1 } && left.acknowledgement == right.acknowledgement
+        left.namespace == right.namespace && left.cache == right.cache && left.isAttached == right.isAttached
+            && left.passes.elementsEqual(right.passes) { $0 == $1 } && left.acknowledgement == right.acknowledgement
             && left.scopes == right.scopes && left.resetBuckets == right.resetBuckets
             && left.distrust == right.distrust
     }

@@ -15,6 +15,7 @@ package enum PumpStep: Sendable, Hashable {
 struct Pump {
     let postgres: PostgresConfiguration
     let store: HeadStore
+    let caches: [any CacheRules]
     let collapseThreshold: Int64
     let logger: Logger
     let onEvent: @Sendable (WorkerEvent) async -> Void
@@ -30,20 +31,22 @@ struct Pump {
     private struct Pass {
         var began = ContinuousClock.now
         var claim: Claim?
-        var plan: PassPlan?
-        var outcome: PassOutcome?
+        var plans: [PassPlan] = []
+        var outcomes: [PassOutcome] = []
     }
 
     /// What was told last, so that it is told once.
     private struct Reported {
         var errors: [WorkerEvent.Server: String] = [:]
-        var distrust: String?
+        /// By cache; under the empty name, why nothing at all is done.
+        var distrust: [String: String] = [:]
         var isStandingBy = false
     }
 
     init(
         postgres: PostgresConfiguration,
         store: HeadStore,
+        caches: [any CacheRules],
         machine: PumpStateMachine,
         collapseThreshold: Int64,
         logger: Logger,
@@ -52,6 +55,7 @@ struct Pump {
     ) {
         self.postgres = postgres
         self.store = store
+        self.caches = caches
         self.machine = machine
         self.collapseThreshold = collapseThreshold
         self.logger = logger
@@ -87,7 +91,7 @@ struct Pump {
         } catch let error as RedisError {
             return await redisFailed("\(error)")
         } catch let error as FactsUnreadable {
-            return .factsUnreadable(error.problem)
+            return .factsUnreadable(error.problems)
         } catch let error as WorkerError where action.isAboutRedis {
             return await redisFailed("\(error)")
         } catch {
@@ -111,7 +115,8 @@ struct Pump {
             await closeSession()
             await tellDistrust(
                 "this Postgres is on timeline \(identity.timeline), and one on timeline \(ahead.timeline) was promoted: "
-                    + "give the address of that, or list all hosts"
+                    + "give the address of that, or list all hosts",
+                of: ""
             )
             return try await connect(after: delay)
         case .tryToLead:
@@ -137,20 +142,20 @@ struct Pump {
         case .backOff(let delay):
             try await wait { try await $0.pause(until: .now + delay) }
             return .woke
-        case .observeHeads:
+        case .observeHeads(let namespaces):
             pass = Pass()
-            return .observed(try await store.observe())
+            return .observed(try await store.observe(namespaces))
         case .claim(let request):
             let claim = try await session.claim(request)
             pass.claim = claim
             return .claimed(claim)
-        case .apply(let plan):
-            pass.plan = plan
-            let outcome = try await store.apply(plan)
-            pass.outcome = outcome
-            return .applied(outcome)
-        case .commit(let acknowledgement):
-            try await session.commit(acknowledgement)
+        case .apply(let plans):
+            pass.plans = plans
+            let outcomes = try await store.apply(plans)
+            pass.outcomes = outcomes
+            return .applied(outcomes)
+        case .commit(let acknowledgements):
+            try await session.commit(acknowledgements)
             await committed()
             return .committed
         case .rollBack:
@@ -174,10 +179,11 @@ struct Pump {
     private mutating func connect(after delay: Duration) async throws -> PumpStateMachine.Event {
         await sleep(for: delay)
         let postgres = postgres
+        let caches = caches
         let collapseThreshold = collapseThreshold
         let logger = logger
         let journal = try await cancelWhenGracefulShutdown {
-            try await Journal.open(postgres, collapseThreshold: collapseThreshold, logger: logger)
+            try await Journal.open(postgres, caches: caches, collapseThreshold: collapseThreshold, logger: logger)
         }
         self.journal = journal
         return .connected(notifies: try await journal.notifies())
@@ -211,39 +217,62 @@ struct Pump {
     }
 
     private mutating func committed() async {
-        guard let claim = pass.claim, let plan = pass.plan, let outcome = pass.outcome else { return }
+        guard let claim = pass.claim else { return }
         let duration = pass.began.duration(to: .now)
         reported.errors = [:]
-        telemetry.passCommitted(claim, plan, outcome, after: duration)
+        telemetry.passCommitted(after: duration)
+        await tellDistrust(nil, of: "")
+        for (plan, outcome) in zip(pass.plans, pass.outcomes) {
+            guard let part = claim.caches.first(where: { $0.cache == plan.cache }) else { continue }
+            await committed(part, plan, outcome, after: duration)
+        }
+        if pass.plans.contains(where: { $0.distrust == nil }) { await onEvent(.vouched) }
+    }
+
+    private mutating func committed(
+        _ claim: CacheClaim,
+        _ plan: PassPlan,
+        _ outcome: PassOutcome,
+        after duration: Duration
+    ) async {
+        telemetry.committed(claim, plan, outcome)
         if !plan.resetBuckets.isEmpty {
             logger.notice(
                 "Redis does not hold what this worker left there: the namespace was bumped",
-                metadata: ["generation": "\(outcome.generation ?? "none")"]
+                metadata: ["cache": "\(plan.cache)", "generation": "\(outcome.generation ?? "none")"]
             )
         }
         if outcome.damagedKeys > 0 {
-            logger.warning("Removed keys that hold something else", metadata: ["keys": "\(outcome.damagedKeys)"])
+            logger.warning(
+                "Removed keys that hold something else",
+                metadata: ["cache": "\(plan.cache)", "keys": "\(outcome.damagedKeys)"]
+            )
         }
         if claim.rowCount > 0 || !plan.scopes.isEmpty || !plan.resetBuckets.isEmpty {
             let report = PassReport(claim: claim, plan: plan, outcome: outcome, duration: duration)
             logger.debug(
                 "Applied",
-                metadata: ["changes": "\(claim.rowCount)", "scopes": "\(plan.scopes.count)"]
+                metadata: [
+                    "cache": "\(plan.cache)", "changes": "\(claim.rowCount)", "scopes": "\(plan.scopes.count)",
+                ]
             )
             await onEvent(.applied(report))
         }
-        await tellDistrust(plan.distrust)
-        if plan.distrust == nil { await onEvent(.vouched) }
+        await tellDistrust(plan.isAttached ? plan.distrust : nil, of: plan.cache)
     }
 
-    private mutating func tellDistrust(_ reason: String?) async {
-        guard reason != reported.distrust else { return }
-        reported.distrust = reason
+    private mutating func tellDistrust(_ reason: String?, of cache: String) async {
+        guard reason != reported.distrust[cache] else { return }
+        reported.distrust[cache] = reason
+        let place: Logger.Metadata = cache.isEmpty ? [:] : ["cache": "\(cache)"]
         guard let reason else {
-            logger.notice("Vouching again")
+            logger.notice("Vouching again", metadata: place)
             return
         }
-        logger.error("Vouching for nothing: readers see degraded", metadata: ["reason": "\(reason)"])
+        logger.error(
+            "Vouching for nothing: readers see degraded",
+            metadata: place.merging(["reason": "\(reason)"]) { $1 }
+        )
         await onEvent(.distrusting(reason: reason))
     }
 
@@ -288,19 +317,20 @@ extension PumpStateMachine.Action {
 }
 
 extension PassReport {
-    init(claim: Claim, plan: PassPlan, outcome: PassOutcome, duration: Duration) {
+    init(claim: CacheClaim, plan: PassPlan, outcome: PassOutcome, duration: Duration) {
         switch claim.backlog {
         case .collapsed: changes = []
         case .changes(let claimed):
             changes = claimed.map { change in
                 ChangeSummary(
-                    subject: change.subject?.rawValue ?? "unknown",
+                    subject: change.subject,
                     operation: change.operation,
                     rowCount: change.rowCount,
                     applicationName: change.applicationName
                 )
             }
         }
+        namespace = plan.namespace
         rowCount = claim.rowCount
         scopes = plan.scopes
         resetBuckets = plan.resetBuckets

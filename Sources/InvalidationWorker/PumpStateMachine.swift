@@ -15,6 +15,8 @@
 //   before its snapshot. If the process is paused anywhere in between, the promise is old when it is made.
 // * The floor is only set by a committed pass that deleted every row it saw, and is forgotten with the session, with a
 //   batch that was rolled back, and once in every sweep interval.
+// * Every cache of a claim was observed before it. Where the claim shows another one, because its tables were attached since,
+//   it is rolled back, and the pass begins anew with that cache's heads.
 // * A worker whose Postgres was left behind by a promotion promises nothing: it closes its session and tries to find the
 //   new primary.
 // * A leader that has not reached Redis for a lease closes its session, and stays away for longer than a standby waits: the
@@ -28,7 +30,8 @@ import Keyspace
 
 struct PumpStateMachine: Sendable {
     struct Configuration: Sendable {
-        var namespace = CacheNamespace.workflows
+        /// The caches that are served where they are attached, the first always.
+        var caches: [ServedCache] = [ServedCache(rules: WorkflowRules(), namespace: .workflows)]
         var limits = KeyspaceLimits()
         /// How often the journal is looked at, and the lease renewed, without a notification.
         var pollInterval: Duration = .seconds(1)
@@ -54,10 +57,10 @@ struct PumpStateMachine: Sendable {
         case standBy(Duration)
         /// LISTEN, and make sure that the incarnation has a token.
         case takeOver
-        case observeHeads
+        case observeHeads([CacheNamespace])
         case claim(ClaimRequest)
-        case apply(PassPlan)
-        case commit(PassPlan.Acknowledgement?)
+        case apply([PassPlan])
+        case commit([PassPlan.Acknowledgement])
         case rollBack
         /// Wait for a notification, at the most so long.
         case waitForChange(Duration)
@@ -75,11 +78,11 @@ struct PumpStateMachine: Sendable {
         case lockAcquired
         case lockBusy
         case tookOver(PostgresIdentity)
-        case observed([ObservedHead])
+        case observed([CacheNamespace: [ObservedHead]])
         case claimed(Claim)
-        /// The claim failed because the attached tables cannot be read; its transaction is over.
-        case factsUnreadable(String)
-        case applied(PassOutcome)
+        /// The claim failed because the attached tables of these caches cannot be read; its transaction is over.
+        case factsUnreadable([String: String])
+        case applied([PassOutcome])
         /// A head was no longer as observed: nothing, or only a part, was applied.
         case fenced
         case redisFailed
@@ -92,8 +95,8 @@ struct PumpStateMachine: Sendable {
     struct ClaimRequest: Equatable, Sendable {
         var floor: SnapshotFloor?
         var nextMark: String
-        /// Nil to look the facts up with the claim; else why that is not possible now.
-        var factsProblem: String?
+        /// The caches whose facts cannot be looked up now, and why.
+        var factsProblems: [String: String] = [:]
     }
 
     /// What a session is doing.
@@ -104,10 +107,10 @@ struct PumpStateMachine: Sendable {
         case standingBy
         case idle
         case observing
-        case claiming([ObservedHead], nextMark: String)
-        case applying(PassPlan, Claim)
+        case claiming([CacheNamespace: [ObservedHead]], ClaimRequest)
+        case applying([PassPlan], Claim)
         case committing(Claim)
-        case rollingBack
+        case rollingBack(thenAtOnce: Bool)
         case stopped
     }
 
@@ -122,6 +125,8 @@ struct PumpStateMachine: Sendable {
     private var identity: PostgresIdentity?
     private var floor: SnapshotFloor?
     private var lastSweep: ContinuousClock.Instant?
+    /// The caches that the last claim showed, by name.
+    private var present: Set<String> = []
     private var isLeaving = false
 
     init(
@@ -173,43 +178,55 @@ struct PumpStateMachine: Sendable {
         case (.woke, .idle):
             return beginPass()
         case (.observed(let heads), .observing):
-            return claim(after: heads, factsProblem: nil, at: now)
-        case (.factsUnreadable(let problem), .claiming(let heads, _)):
-            return claim(after: heads, factsProblem: problem, at: now)
-        case (.claimed(let claim), .claiming(let heads, let nextMark)):
+            return claim(after: heads, factsProblems: [:], at: now)
+        case (.factsUnreadable(let problems), .claiming(let heads, let request)):
+            let all = request.factsProblems.merging(problems) { _, new in new }
+            return claim(after: heads, factsProblems: all, at: now)
+        case (.claimed(let claim), .claiming(let heads, let request)):
             postgresBackoff.reset()
             guard let identity else { return restart() }
-            let plan = PassPlan(
-                claim: claim,
-                heads: heads,
-                identity: identity,
-                nextMark: nextMark,
-                namespace: configuration.namespace,
-                limits: configuration.limits
-            )
-            state = .applying(plan, claim)
-            return .apply(plan)
-        case (.applied, .applying(let plan, let claim)):
+            present = Set(claim.caches.map(\.cache))
+            let served = configuration.caches.compactMap { cache in
+                claim.caches.first { $0.cache == cache.name }.map { (cache: cache, claim: $0) }
+            }
+            guard served.allSatisfy({ heads[$0.cache.namespace] != nil }) else {
+                state = .rollingBack(thenAtOnce: true)
+                return .rollBack
+            }
+            let plans = served.map { cache, part in
+                PassPlan(
+                    claim: part,
+                    snapshot: claim.snapshot,
+                    heads: heads[cache.namespace] ?? [],
+                    identity: identity,
+                    nextMark: request.nextMark,
+                    namespace: cache.namespace,
+                    limits: configuration.limits
+                )
+            }
+            state = .applying(plans, claim)
+            return .apply(plans)
+        case (.applied, .applying(let plans, let claim)):
             // Not before: a Redis that can be read need not be one that can be written.
             redisBackoff.reset()
             redisFailingSince = nil
             state = .committing(claim)
-            return .commit(plan.acknowledgement)
+            return .commit(plans.compactMap(\.acknowledgement))
         case (.committed, .committing(let claim)):
             if claim.deletedCount == claim.rowCount { floor = SnapshotFloor(snapshot: claim.snapshot) }
             return idle(for: notifies ? configuration.pollInterval : configuration.pollIntervalWithoutNotifications)
 
         case (.fenced, .applying):
-            state = .rollingBack
+            state = .rollingBack(thenAtOnce: false)
             return .rollBack
         case (.redisFailed, .observing):
             return giveUpOrBackOff(at: now)
         case (.redisFailed, .applying):
-            state = .rollingBack
+            state = .rollingBack(thenAtOnce: false)
             return .rollBack
-        case (.rolledBack, .rollingBack):
+        case (.rolledBack, .rollingBack(let thenAtOnce)):
             floor = nil
-            return giveUpOrBackOff(at: now)
+            return thenAtOnce ? beginPass() : giveUpOrBackOff(at: now)
 
         default:
             // The pump answers each action with one of its own events, so this is a defect of the pump. A new session is
@@ -221,15 +238,17 @@ struct PumpStateMachine: Sendable {
     private mutating func beginPass() -> Action {
         if isLeaving { return .leave }
         state = .observing
-        return .observeHeads
+        // Of a cache that is not attached nothing is read.
+        let caches = configuration.caches.enumerated().filter { $0.offset == 0 || present.contains($0.element.name) }
+        return .observeHeads(caches.map(\.element.namespace))
     }
 
     private mutating func claim(
-        after heads: [ObservedHead],
-        factsProblem: String?,
+        after heads: [CacheNamespace: [ObservedHead]],
+        factsProblems: [String: String],
         at now: ContinuousClock.Instant
     ) -> Action {
-        let observed = heads.compactMap { PostgresIdentity($0.fence.postgres) }
+        let observed = heads.values.joined().compactMap { PostgresIdentity($0.fence.postgres) }
         if let identity, let ahead = observed.first(where: identity.isBehind) {
             forgetSession()
             return isLeaving ? .leave : .findPrimary(after: configuration.leftBehindInterval, identity, ahead: ahead)
@@ -238,9 +257,13 @@ struct PumpStateMachine: Sendable {
             lastSweep = now
             floor = nil
         }
-        let nextMark = Generation.nonceText(randomness.next())
-        state = .claiming(heads, nextMark: nextMark)
-        return .claim(ClaimRequest(floor: floor, nextMark: nextMark, factsProblem: factsProblem))
+        let request = ClaimRequest(
+            floor: floor,
+            nextMark: Generation.nonceText(randomness.next()),
+            factsProblems: factsProblems
+        )
+        state = .claiming(heads, request)
+        return .claim(request)
     }
 
     private mutating func idle(for interval: Duration) -> Action {

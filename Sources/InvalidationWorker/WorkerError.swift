@@ -1,10 +1,12 @@
+import Keyspace
+
 /// Why a worker cannot work as it is set up.
 ///
 /// Each is one line: the thing, and the mend.
 public struct WorkerError: Error, Hashable, Sendable, CustomStringConvertible {
     /// What kind of obstacle it is.
     public struct Code: Hashable, Sendable {
-        private enum Base: Hashable { case pooled, notAPrimary, schemaMissing, unexpectedAnswer }
+        private enum Base: Hashable { case pooled, notAPrimary, schemaMissing, unexpectedAnswer, namespaceTaken }
 
         private let base: Base
 
@@ -14,6 +16,8 @@ public struct WorkerError: Error, Hashable, Sendable, CustomStringConvertible {
         public static let notAPrimary = Code(base: .notAPrimary)
         /// The schema is missing or older than this worker.
         public static let schemaMissing = Code(base: .schemaMissing)
+        /// Two caches would live in one namespace.
+        public static let namespaceTaken = Code(base: .namespaceTaken)
         /// A server answered what this version does not understand.
         public static let unexpectedAnswer = Code(base: .unexpectedAnswer)
     }
@@ -37,6 +41,13 @@ public struct WorkerError: Error, Hashable, Sendable, CustomStringConvertible {
         code: .schemaMissing,
         description: "schema freshet: missing or incomplete in this database; run freshet migrate"
     )
+
+    static func namespaceTaken(_ namespace: CacheNamespace, by cache: String, and other: String) -> WorkerError {
+        WorkerError(
+            code: .namespaceTaken,
+            description: "--namespace \(namespace.name): the cache \(cache) lives there; give \(other) another name"
+        )
+    }
 
     static func unexpectedClaimRow(_ kind: String) -> WorkerError {
         WorkerError(

@@ -6,11 +6,11 @@ public enum WorkerEvent: Sendable {
     case standingBy
     /// This worker leads, and listens.
     case leading
-    /// Changes were claimed, applied to Redis and committed.
+    /// Changes of one cache were claimed, applied to Redis and committed.
     case applied(PassReport)
-    /// The journal was empty and the lease was renewed.
+    /// A pass was committed, and the lease was renewed of every cache that nothing is wrong with.
     case vouched
-    /// What is visible was applied, but nothing is promised of the rest, for this reason.
+    /// What is visible was applied, but of one cache nothing is promised of the rest, for this reason.
     case distrusting(reason: String)
     /// A server does not do what it is asked. The worker tries again, and tells this once until it succeeds.
     case failing(server: Server, error: String)
@@ -20,11 +20,11 @@ public enum WorkerEvent: Sendable {
     }
 }
 
-/// What one pass that was not empty did.
+/// What one pass that was not empty did for one cache.
 public struct PassReport: Sendable {
     /// One change of the journal, in a reader's words.
     public struct ChangeSummary: Sendable, Hashable {
-        /// `detector`, `workflow`, `link`, `entry` or `namespace`.
+        /// The table, by the part that it plays in the cache: `detector`, `workflow`, `link`, …; or `entry`, `namespace`.
         public var subject: String
         /// `insert`, `update`, `delete`, `truncate`, `invalidate`, `drift`, `ddl`, `escalation`, `attach` or `detach`.
         public var operation: String
@@ -34,9 +34,11 @@ public struct PassReport: Sendable {
         public var applicationName: String?
     }
 
+    /// Where the cache lives.
+    public var namespace: CacheNamespace
     /// The changes; empty where the backlog was collapsed into one change of the namespace.
     public var changes: [ChangeSummary]
-    /// How many rows of the journal were claimed.
+    /// How many rows of the journal were claimed that concern the cache.
     public var rowCount: Int64
     /// What they invalidate, whether or not anybody had cached it.
     public var scopes: ScopeSet

@@ -3,7 +3,7 @@
 // | metric | type | labels | meaning |
 // |---|---|---|---|
 // | `freshet_passes_total` | counter | `result`: committed, fenced, failed | passes over the journal |
-// | `freshet_changes_total` | counter | `subject`, `operation` | rows of the journal that were applied |
+// | `freshet_changes_total` | counter | `cache`, `subject`, `operation` | rows of the journal that were applied |
 // | `freshet_bumps_total` | counter | `kind`: namespace, entity, variant, absent | generations raised, or found absent |
 // | `freshet_damaged_keys_total` | counter | | keys with something else in them, removed |
 // | `freshet_resets_total` | counter | | buckets whose dataset was not the one that Postgres knows |
@@ -16,6 +16,7 @@
 // |---|---|
 // | `error` | what a server, or the library that talks to it, said |
 // | `reason` | why the worker vouches for nothing |
+// | `cache` | which cache is meant, by its name in Postgres |
 // | `changes`, `scopes` | how many rows a pass claimed, how many generations they name |
 // | `generation` | the namespace generation after the pass |
 // | `retry_in` | when the next try comes |
@@ -49,22 +50,26 @@ struct WorkerTelemetry: Sendable {
         failed.increment()
     }
 
-    func passCommitted(_ claim: Claim, _ plan: PassPlan, _ outcome: PassOutcome, after duration: Duration) {
+    func passCommitted(after duration: Duration) {
         committed.increment()
+        passDuration.record(duration: duration)
+    }
+
+    /// What the pass did for one cache.
+    func committed(_ claim: CacheClaim, _ plan: PassPlan, _ outcome: PassOutcome) {
         bumpedNamespaces.increment(by: plan.passes.count { $0.pass.bumpsNamespace })
         bumpedEntities.increment(by: outcome.bumpedEntities)
         bumpedVariants.increment(by: outcome.bumpedVariants)
         absentEntities.increment(by: outcome.absentEntities)
         damagedKeys.increment(by: outcome.damagedKeys)
         resets.increment(by: plan.resetBuckets.count)
-        passDuration.record(duration: duration)
         switch claim.backlog {
         case .collapsed: collapses.increment()
         case .changes(let changes):
-            for (kind, changes) in Dictionary(grouping: changes, by: { [$0.subject?.rawValue ?? "?", $0.operation] }) {
+            for (kind, changes) in Dictionary(grouping: changes, by: { [$0.subject, $0.operation] }) {
                 Counter(
                     label: "freshet_changes_total",
-                    dimensions: [("subject", kind[0]), ("operation", kind[1])]
+                    dimensions: [("cache", claim.cache), ("subject", kind[0]), ("operation", kind[1])]
                 ).increment(by: changes.count)
             }
         }

@@ -46,6 +46,14 @@ public struct CacheNamespace: Hashable, Sendable {
     /// `freshet:workflows`, one bucket.
     public static let workflows = CacheNamespace(wellFormedPrefix: "freshet", name: "workflows", bucketCount: 1)
 
+    /// The namespace of another cache behind the same prefix, with as many buckets.
+    ///
+    /// - Parameter name: As for ``init(prefix:name:bucketCount:)``; another is a programming error.
+    public func sibling(named name: String) -> CacheNamespace {
+        precondition(Self.isWellFormed(name), "namespace \"\(name)\"")
+        return CacheNamespace(wellFormedPrefix: prefix, name: name, bucketCount: bucketCount)
+    }
+
     /// The buckets, in order.
     public var buckets: Range<Int> { 0..<bucketCount }
 

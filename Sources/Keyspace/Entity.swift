@@ -12,6 +12,32 @@ public struct Entity: Hashable, Sendable {
     init(partOfKey text: String) {
         self.text = text
     }
+
+    /// An entity named by any texts, at least one.
+    ///
+    /// In the key each byte of their UTF-8 stands for itself where it is an ASCII letter, a digit, `.`, `_` or `-`, and else
+    /// as `%` and two upper-case hex digits; `/` stands between two texts. So different texts have different keys, byte for
+    /// byte: also those that Swift calls equal because they are canonically equivalent.
+    public init(_ texts: [String]) {
+        precondition(!texts.isEmpty, "an entity has a name")
+        text = texts.map(Self.percentEncoded).joined(separator: "/")
+    }
+
+    private static func percentEncoded(_ text: String) -> String {
+        let digits = Array("0123456789ABCDEF".utf8)
+        var encoded: [UInt8] = []
+        encoded.reserveCapacity(text.utf8.count)
+        for byte in text.utf8 {
+            switch byte {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "."), UInt8(ascii: "_"), UInt8(ascii: "-"):
+                encoded.append(byte)
+            default:
+                encoded += [UInt8(ascii: "%"), digits[Int(byte >> 4)], digits[Int(byte & 15)]]
+            }
+        }
+        return String(decoding: encoded, as: UTF8.self)
+    }
 }
 
 /// One of the separately invalidated answers of an entity: of workflow lookups, an environment or `global`.

@@ -10,8 +10,9 @@ public enum MigrationCatalog {
         Migration(name: "m0003_attached", bytes: PackageResources.m0003_attached_sql),
         Migration(name: "m0004_triggers", bytes: PackageResources.m0004_triggers_sql),
         Migration(name: "m0005_attach", bytes: PackageResources.m0005_attach_sql),
-        Migration(name: "m0006_ddl", bytes: PackageResources.m0006_ddl_sql),
+        Migration(name: "m0006_workflows", bytes: PackageResources.m0006_workflows_sql),
         Migration(name: "m0007_token", bytes: PackageResources.m0007_token_sql),
+        Migration(name: "m0008_datasources", bytes: PackageResources.m0008_datasources_sql),
     ]
 
     /// What removes everything again, run as one transaction.

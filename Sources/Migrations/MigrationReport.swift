@@ -5,6 +5,9 @@ public struct MigrationReport: Sendable, Equatable {
     /// Whether this run attached, mended or changed triggers; false where they were as wanted, or were not asked for.
     public var attached = false
 
+    /// The same of the cache of detectors by data source.
+    public var attachedDataSources = false
+
     /// Whether anything was changed at all.
-    public var isUnchanged: Bool { applied.isEmpty && !attached }
+    public var isUnchanged: Bool { applied.isEmpty && !attached && !attachedDataSources }
 }

@@ -67,6 +67,19 @@ enum MigrationScript {
         """
     }
 
+    /// The same for the cache of detectors by data source.
+    static func attach(_ tables: AttachedDataSources, tries: Int) -> String {
+        """
+        SELECT freshet.attach_datasources(
+            datasource => \(SQLText.literal(tables.dataSource)),
+            link => \(SQLText.literal(tables.link)),
+            detector => \(SQLText.literal(tables.detector)),
+            level => \(SQLText.literal(tables.level.rawValue)),
+            lock_tries => \(tries)
+        );
+        """
+    }
+
     /// Bytes as Postgres reads them.
     static func bytea(_ bytes: [UInt8]) -> String {
         let digits = Array("0123456789abcdef".utf8)
@@ -79,7 +92,11 @@ enum MigrationScript {
     }
 
     /// Everything that is to be done, for psql.
-    static func forPsql(_ plan: MigrationPlan, tables: AttachedTables?) -> String {
+    static func forPsql(
+        _ plan: MigrationPlan,
+        tables: AttachedTables?,
+        dataSources: AttachedDataSources? = nil
+    ) -> String {
         var parts: [String] = []
         for step in plan.pending {
             parts.append("-- \(step.migration.name)")
@@ -87,6 +104,9 @@ enum MigrationScript {
         }
         if let tables {
             parts += ["-- the triggers", begin, attach(tables, tries: triesInPsql), commit, ""]
+        }
+        if let dataSources {
+            parts += ["-- the triggers of datasources", begin, attach(dataSources, tries: triesInPsql), commit, ""]
         }
         if parts.isEmpty { return "-- nothing to do\n" }
         return forPsql(parts)

@@ -52,8 +52,8 @@ public struct Migrator: Sendable {
     /// Changes nothing.
     ///
     /// - Throws: ``MigrationError`` if the ledger does not fit the files; `PostgresError`.
-    public func script(tables: AttachedTables?) async throws -> String {
-        MigrationScript.forPsql(try await plan(), tables: tables)
+    public func script(tables: AttachedTables?, dataSources: AttachedDataSources? = nil) async throws -> String {
+        MigrationScript.forPsql(try await plan(), tables: tables, dataSources: dataSources)
     }
 
     /// The SQL that ``uninstall()`` runs, for psql.
@@ -66,7 +66,10 @@ public struct Migrator: Sendable {
     /// A second call changes nothing.
     ///
     /// - Throws: ``MigrationError``; `PostgresError` for what the server refuses.
-    public func migrate(tables: AttachedTables?) async throws -> MigrationReport {
+    public func migrate(
+        tables: AttachedTables?,
+        dataSources: AttachedDataSources? = nil
+    ) async throws -> MigrationReport {
         try await withConnection { connection in
             let files = try await checksums(on: connection)
             var report = MigrationReport()
@@ -82,6 +85,18 @@ public struct Migrator: Sendable {
                         metadata: [
                             "detector": "\(tables.detector)", "workflow": "\(tables.workflow)",
                             "link": "\(tables.link)",
+                        ]
+                    )
+                }
+            }
+            if let dataSources {
+                report.attachedDataSources = try await attach(dataSources, on: connection)
+                if report.attachedDataSources {
+                    logger.info(
+                        "triggers attached",
+                        metadata: [
+                            "datasource": "\(dataSources.dataSource)", "link": "\(dataSources.link)",
+                            "detector": "\(dataSources.detector)",
                         ]
                     )
                 }
@@ -118,9 +133,33 @@ public struct Migrator: Sendable {
     }
 
     private func attach(_ tables: AttachedTables, on connection: PostgresConnection) async throws -> Bool {
-        for (flag, name) in [
-            ("--detector-table", tables.detector), ("--workflow-table", tables.workflow), ("--link-table", tables.link),
-        ] {
+        try await attach(
+            MigrationScript.attach(tables, tries: MigrationScript.triesInTransaction),
+            [
+                ("--detector-table", tables.detector), ("--workflow-table", tables.workflow),
+                ("--link-table", tables.link),
+            ],
+            on: connection
+        )
+    }
+
+    private func attach(_ tables: AttachedDataSources, on connection: PostgresConnection) async throws -> Bool {
+        try await attach(
+            MigrationScript.attach(tables, tries: MigrationScript.triesInTransaction),
+            [
+                ("--datasource-table", tables.dataSource), ("--datasource-link-table", tables.link),
+                ("--detector-table", tables.detector),
+            ],
+            on: connection
+        )
+    }
+
+    private func attach(
+        _ statement: String,
+        _ names: [(flag: String, name: String)],
+        on connection: PostgresConnection
+    ) async throws -> Bool {
+        for (flag, name) in names {
             let found = try await connection.query("SELECT to_regclass($1) IS NOT NULL", [PostgresParameter(name)])
             guard try found.requiredBool(0, 0) else {
                 throw MigrationError(
@@ -130,10 +169,7 @@ public struct Migrator: Sendable {
             }
         }
         return try await step("attaching the triggers", on: connection) {
-            let result = try await connection.query(
-                MigrationScript.attach(tables, tries: MigrationScript.triesInTransaction),
-                timeLimit: Self.stepTimeLimit
-            )
+            let result = try await connection.query(statement, timeLimit: Self.stepTimeLimit)
             return try result.requiredBool(0, 0)
         }
     }

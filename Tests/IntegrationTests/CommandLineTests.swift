@@ -240,6 +240,49 @@ import Testing
         }
     }
 
+    @Test func `a further cache is attached where it is asked for, served by the same worker and shown by the status`()
+        async throws
+    {
+        try await DataSourceStage.run(isAttached: false) { stage in
+            let scenario = stage.scenario
+            let owner = ["--postgres", scenario.servers.postgres.connectionString(database: scenario.database)]
+            let worker = [
+                "--redis", scenario.servers.redis.url, "--prefix", scenario.namespace.prefix, "--postgres",
+                scenario.servers.postgres.connectionString(database: scenario.database, user: Servers.Roles.worker),
+            ]
+            #expect(try await freshet(["migrate"] + owner).output == "up to date\n")
+            let alone = try await freshet(["migrate", "--datasource-table", "x"] + owner)
+            #expect(alone.status == .exited(64))
+            #expect(alone.complaint.contains("--attach datasources"))
+            let further = ["migrate", "--attach", "datasources"]
+            let missing = try await freshet(further + ["--datasource-table", "absent"] + owner)
+            #expect(missing.status == .exited(78))
+            #expect(missing.complaint.contains("--datasource-table"))
+            let script = try await freshet(further + ["--dry-run"] + owner)
+            #expect(script.output.contains("freshet.attach_datasources("))
+            let attached = try await freshet(further + owner)
+            #expect(attached.status == .exited(0))
+            #expect(attached.output.hasPrefix("attached: workflow_engine_datasource, "), "\(attached)")
+            #expect(try await freshet(further + owner).output == "up to date\n")
+
+            let taken = try await freshet(["run", "--namespace", "datasources"] + worker)
+            #expect(taken.status == .exited(78))
+            #expect(taken.complaint.contains("--namespace datasources"))
+            try await whileRunning(["run"] + worker) {
+                let status = try await eventually("the status to be well") {
+                    let outcome = try await freshet(["status", "--json"] + worker)
+                    return outcome.status == .exited(0) ? try outcome.decoded(Status.self) : nil
+                }
+                #expect(status.tables.count == 6 && status.tables.allSatisfy(\.triggers_enabled))
+                #expect(status.further_caches.map(\.name) == ["\(stage.namespace)"])
+                #expect(status.further_caches.map(\.trust) == ["healthy"])
+                #expect(status.further_caches.allSatisfy { $0.generation != nil })
+                let screen = try await freshet(["status"] + worker).output
+                #expect(screen.contains("\(stage.namespace)"))
+            }
+        }
+    }
+
     @Test func `status and lookup answer while Redis is away`() async throws {
         try await Scenario.run { scenario in
             let away = ["--redis", "redis://127.0.0.1:1"]
@@ -361,12 +404,18 @@ private struct Status: Decodable, Sendable {
     struct Lease: Decodable { var trust: String }
     struct Leader: Decodable { var pid: Int32? }
     struct Namespace: Decodable { var generation: String? }
+    struct Cache: Decodable {
+        var name: String
+        var generation: String?
+        var trust: String
+    }
     struct Table: Decodable {
         var name: String
         var triggers_enabled: Bool
     }
 
     var journal: Journal
+    var further_caches: [Cache]
     var lease: Lease
     var leader: Leader
     var namespace: Namespace

@@ -166,7 +166,8 @@ import Testing
             #expect(try await scenario.generation() != generation)
             if let before { #expect(try await scenario.read(1, .environment(5)).ids != before) }
             try await scenario.expectConsistent(detectors: [1, 2], environments: [5])
-            #expect(worker.distrusts.count == 1)
+            // Told once, not at every pass; and once more at the most, by a pass that fell into the middle of the mending.
+            #expect((1...2).contains(worker.distrusts.count), "\(worker.distrusts)")
 
             // And the triggers work again.
             try await scenario.execute("UPDATE workflow_engine_workflow SET environment_id = 5 WHERE id = 10")

@@ -222,7 +222,7 @@ import Testing
             try await session.run(script: Journal.sessionSettings)
             let snapshot = try await session.query("SELECT pg_current_snapshot()").requiredString(0, 0)
             let floor = try #require(SnapshotFloor(snapshot: snapshot))
-            try await session.prepare("claim", Journal.claim(facts: nil))
+            try await session.prepare("claim", Journal.claim(facts: [:]))
             let with = try await buffersOfClaim(on: session, floor: floor)
             let without = try await buffersOfClaim(on: session, floor: nil)
             // The dead rows fill some hundred pages.
@@ -407,24 +407,26 @@ import Testing
                     "freshet.identity() EXECUTE",
                     "freshet.incarnation DELETE,INSERT,SELECT,UPDATE",
                     "freshet.invalidate_all() EXECUTE",
+                    "freshet.invalidate_datasource(text,text) EXECUTE",
                     "freshet.invalidate_detector(bigint) EXECUTE",
                     "freshet.invalidate_detector(bigint,bigint) EXECUTE",
                     "freshet.migration SELECT",
                     "freshet.notify_enabled() EXECUTE",
                     "freshet.setting SELECT",
+                    "freshet.token() EXECUTE",
                     "workflow_engine_detectorworkflow.detector_id SELECT",
                     "workflow_engine_detectorworkflow.workflow_id SELECT",
                     "workflow_engine_workflow.environment_id SELECT",
                     "workflow_engine_workflow.id SELECT",
                 ]
             )
-            #expect(try await grants("freshet_reader") == ["freshet.identity() EXECUTE"])
+            #expect(try await grants("freshet_reader") == ["freshet.identity() EXECUTE", "freshet.token() EXECUTE"])
 
             let worker = try await scenario.connect(user: Servers.Roles.worker)
             for sql in [
                 "SELECT id, environment_id FROM workflow_engine_workflow",
                 "SELECT detector_id, workflow_id FROM workflow_engine_detectorworkflow",
-                Journal.listen, Journal.identity, Journal.newIncarnation, Journal.notifies, Journal.factTables,
+                Journal.listen, Journal.identity, Journal.newIncarnation, Journal.notifies, Journal.attachedNames,
             ] {
                 try await worker.run(script: sql)
             }

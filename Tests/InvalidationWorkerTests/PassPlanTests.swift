@@ -10,21 +10,19 @@ struct PassPlanTests {
     private func claim(
         mark: String? = "M",
         acknowledged: String? = "link=f",
-        changes: [Change] = [],
+        changes: [JournalRow] = [],
         table: AttachedTable? = PassPlanTests.table,
-        facts: Facts? = Facts()
-    ) -> Claim {
-        Claim(
-            snapshot: "10:12:11",
+        factsProblem: String? = nil
+    ) -> CacheClaim {
+        CacheClaim(
+            cache: "workflows",
             rowCount: Int64(changes.count),
-            deletedCount: Int64(changes.count),
             mark: mark,
             acknowledgedTriggers: acknowledged,
-            attachments: "",
             attachedTables: [table].compactMap { $0 },
             backlog: .changes(changes),
-            facts: facts,
-            factsProblem: facts == nil ? "permission denied" : nil
+            scopes: WorkflowRules().scopes(of: changes, facts: factsProblem == nil ? [] : nil),
+            factsProblem: factsProblem
         )
     }
 
@@ -33,12 +31,13 @@ struct PassPlanTests {
     }
 
     private func plan(
-        _ claim: Claim,
+        _ claim: CacheClaim,
         _ heads: [ObservedHead],
         limits: KeyspaceLimits = KeyspaceLimits()
     ) throws -> PassPlan {
         PassPlan(
             claim: claim,
+            snapshot: "10:12:11",
             heads: heads,
             identity: try #require(identity),
             nextMark: "N",
@@ -47,8 +46,8 @@ struct PassPlanTests {
         )
     }
 
-    private func detectors(_ ids: ClosedRange<Int64>) -> Change {
-        Change(subject: .detector, operation: "update", detectorIDs: Array(ids))
+    private func detectors(_ ids: ClosedRange<Int64>) -> JournalRow {
+        JournalRow(subject: "detector", operation: "update", integers: ["detector_ids": Array(ids)])
     }
 
     @Test func `an empty pass keeps the mark, writes nothing in Postgres and vouches for the time observed`() throws {
@@ -107,7 +106,7 @@ struct PassPlanTests {
         let plan = try plan(claim(acknowledged: "link=older"), [head()])
         #expect(plan.passes.first?.pass.bumpsNamespace == true)
         #expect(plan.passes.first?.pass.vouched != nil)
-        #expect(plan.acknowledgement == .init(mark: "N", triggers: "link=f"))
+        #expect(plan.acknowledgement == .init(cache: "workflows", mark: "N", triggers: "link=f"))
     }
 
     @Test func `where triggers are not as attached, changes are applied but nothing is vouched for`() throws {
@@ -117,7 +116,7 @@ struct PassPlanTests {
         #expect(plan.passes.first?.pass.vouched == nil)
         #expect(plan.passes.first?.pass.entities.count == 1)
         #expect(plan.passes.first?.pass.bumpsNamespace == false)
-        #expect(plan.acknowledgement == .init(mark: "N", triggers: ""))
+        #expect(plan.acknowledgement == .init(cache: "workflows", mark: "N", triggers: ""))
     }
 
     @Test func `what was wrong bumps the namespace once mended, though the triggers are as before`() throws {
@@ -128,12 +127,12 @@ struct PassPlanTests {
         let mended = try plan(claim(acknowledged: ""), [head()])
         #expect(mended.passes.first?.pass.bumpsNamespace == true)
         #expect(mended.passes.first?.pass.vouched != nil)
-        #expect(mended.acknowledgement == .init(mark: "N", triggers: "link=f"))
+        #expect(mended.acknowledgement == .init(cache: "workflows", mark: "N", triggers: "link=f"))
     }
 
     @Test func `nothing is vouched for where nothing is attached or the tables cannot be read`() throws {
         #expect(try plan(claim(table: nil), [head()]).passes.first?.pass.vouched == nil)
-        let unreadable = try plan(claim(facts: nil), [head()])
+        let unreadable = try plan(claim(factsProblem: "permission denied"), [head()])
         #expect(unreadable.distrust == "permission denied")
         #expect(unreadable.passes.first?.pass.vouched == nil)
     }
@@ -185,6 +184,7 @@ struct PassPlanTests {
         var claim = claim()
         claim.rowCount = 200_000
         claim.backlog = .collapsed
+        claim.scopes = ScopeSet([.namespace])
         let plan = try plan(claim, [head()])
         #expect(plan.passes.map(\.pass.bumpsNamespace) == [true])
         #expect(plan.passes.first?.pass.vouched != nil)

@@ -19,19 +19,19 @@ struct PumpStateMachineTests {
         mutating func lead() throws {
             _ = after(.connected(notifies: true))
             _ = after(.lockAcquired)
-            #expect(after(.tookOver(try #require(PumpStateMachineTests.identity))) == .observeHeads)
+            #expect(after(.tookOver(try #require(PumpStateMachineTests.identity))) == .observeHeads([.workflows]))
         }
 
         /// The claim that comes after heads which are as they should be.
         mutating func observe(mark: String = "M", postgres: String = "1/1/a") -> PumpStateMachine.Action {
             let fence = BucketPass.Fence(mark: mark, postgres: postgres)
-            return after(.observed([ObservedHead(fence: fence, time: RedisTime(microseconds: 1))]))
+            return after(.observed([.workflows: [ObservedHead(fence: fence, time: RedisTime(microseconds: 1))]]))
         }
 
         mutating func pass(_ claim: Claim) {
             _ = observe()
             _ = after(.claimed(claim))
-            _ = after(.applied(PassOutcome()))
+            _ = after(.applied([PassOutcome()]))
             _ = after(.committed)
         }
     }
@@ -41,12 +41,7 @@ struct PumpStateMachineTests {
             snapshot: snapshot,
             rowCount: rows,
             deletedCount: deleted,
-            mark: "M",
-            acknowledgedTriggers: "",
-            attachments: "",
-            attachedTables: [],
-            backlog: .changes([]),
-            facts: Facts()
+            caches: [CacheClaim(cache: "workflows", rowCount: rows, mark: "M", acknowledgedTriggers: "")]
         )
     }
 
@@ -60,23 +55,23 @@ struct PumpStateMachineTests {
         #expect(driver.machine.start() == .connect(after: .zero))
         #expect(driver.after(.connected(notifies: true)) == .tryToLead)
         #expect(driver.after(.lockAcquired) == .takeOver)
-        #expect(driver.after(.tookOver(try #require(Self.identity))) == .observeHeads)
+        #expect(driver.after(.tookOver(try #require(Self.identity))) == .observeHeads([.workflows]))
         guard case .claim(let request) = driver.observe() else {
             Issue.record("expected a claim")
             return
         }
         #expect(request.floor == nil)
-        #expect(request.factsProblem == nil)
+        #expect(request.factsProblems.isEmpty)
         guard case .apply = driver.after(.claimed(claim())) else {
             Issue.record("expected the plan to be applied")
             return
         }
-        guard case .commit = driver.after(.applied(PassOutcome())) else {
+        guard case .commit = driver.after(.applied([PassOutcome()])) else {
             Issue.record("expected a commit")
             return
         }
         #expect(driver.after(.committed) == .waitForChange(.seconds(1)))
-        #expect(driver.after(.woke) == .observeHeads)
+        #expect(driver.after(.woke) == .observeHeads([.workflows]))
     }
 
     @Test func `a standby tries again and again, and never waits for the lock`() {
@@ -96,7 +91,7 @@ struct PumpStateMachineTests {
         _ = driver.after(.tookOver(try #require(Self.identity)))
         _ = driver.observe()
         _ = driver.after(.claimed(claim()))
-        _ = driver.after(.applied(PassOutcome()))
+        _ = driver.after(.applied([PassOutcome()]))
         #expect(driver.after(.committed) == .waitForChange(.milliseconds(100)))
     }
 
@@ -113,7 +108,7 @@ struct PumpStateMachineTests {
                 return
             }
             longest = max(longest, delay)
-            #expect(driver.after(.woke) == .observeHeads)
+            #expect(driver.after(.woke) == .observeHeads([.workflows]))
         }
         #expect(longest > .seconds(1))
     }
@@ -189,7 +184,7 @@ struct PumpStateMachineTests {
         driver.now += .seconds(59)
         #expect(floor(of: driver.observe()) != nil)
         _ = driver.after(.claimed(claim()))
-        _ = driver.after(.applied(PassOutcome()))
+        _ = driver.after(.applied([PassOutcome()]))
         _ = driver.after(.committed)
         _ = driver.after(.woke)
         driver.now += .seconds(1)
@@ -215,18 +210,54 @@ struct PumpStateMachineTests {
             Issue.record("expected to back off")
             return
         }
-        #expect(driver.after(.woke) == .observeHeads)
+        #expect(driver.after(.woke) == .observeHeads([.workflows]))
     }
 
     @Test func `facts that cannot be read lead to a claim without them`() throws {
         var driver = Driver()
         try driver.lead()
         _ = driver.observe()
-        guard case .claim(let request) = driver.after(.factsUnreadable("no such column")) else {
+        guard case .claim(let request) = driver.after(.factsUnreadable(["workflows": "no such column"])) else {
             Issue.record("expected a second claim")
             return
         }
-        #expect(request.factsProblem == "no such column")
+        #expect(request.factsProblems == ["workflows": "no such column"])
+    }
+
+    @Test func `a cache that was attached since the heads were observed begins the pass anew, with its head`() throws {
+        var configuration = PumpStateMachine.Configuration()
+        configuration.caches = try ServedCache.all(firstIn: .workflows)
+        var driver = Driver(machine: PumpStateMachine(configuration: configuration))
+        try driver.lead()
+        _ = driver.observe()
+        var both = claim(rows: 1, deleted: 1)
+        both.caches.append(CacheClaim(cache: "datasources", mark: "M"))
+        #expect(driver.after(.claimed(both)) == .rollBack)
+        #expect(driver.after(.rolledBack) == .observeHeads([.workflows, .dataSources]))
+        let fence = BucketPass.Fence(mark: "M", postgres: "1/1/a")
+        let head = ObservedHead(fence: fence, time: RedisTime(microseconds: 1))
+        _ = driver.after(.observed([.workflows: [head], .dataSources: [head]]))
+        guard case .apply(let plans) = driver.after(.claimed(both)) else {
+            Issue.record("expected the plans to be applied")
+            return
+        }
+        #expect(plans.map(\.cache) == ["workflows", "datasources"])
+        #expect(plans.map(\.namespace) == [.workflows, .dataSources])
+        _ = driver.after(.applied([PassOutcome(), PassOutcome()]))
+        _ = driver.after(.committed)
+        // Detached: the next pass asks Redis about it once more, the one after that no longer.
+        #expect(driver.after(.woke) == .observeHeads([.workflows, .dataSources]))
+        _ = driver.observe()
+        _ = driver.after(.claimed(claim()))
+        _ = driver.after(.applied([PassOutcome()]))
+        _ = driver.after(.committed)
+        #expect(driver.after(.woke) == .observeHeads([.workflows]))
+    }
+
+    @Test func `two caches in one namespace are refused`() throws {
+        let taken = CacheNamespace.workflows.sibling(named: "datasources")
+        let error = #expect(throws: WorkerError.self) { try ServedCache.all(firstIn: taken) }
+        #expect(error?.code == .namespaceTaken)
     }
 
     @Test func `a shutdown finishes the pass under way, and leaves then`() throws {
@@ -238,7 +269,7 @@ struct PumpStateMachineTests {
             Issue.record("expected the pass to go on")
             return
         }
-        guard case .commit = driver.after(.applied(PassOutcome())) else {
+        guard case .commit = driver.after(.applied([PassOutcome()])) else {
             Issue.record("expected a commit")
             return
         }

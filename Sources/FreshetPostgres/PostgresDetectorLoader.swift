@@ -1,0 +1,145 @@
+public import Freshet
+public import Postgres
+
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
+
+/// Loads detectors from Postgres over libpq, for ``DetectorsBySource``.
+///
+/// Its role needs SELECT on the three tables and membership in `freshet_reader`.
+public struct PostgresDetectorLoader: Sendable {
+    private let pool: PostgresPool
+    private let statement: String
+    private let statementWithoutIdentity: String
+
+    /// A loader that takes its connections from a pool, which it does not close.
+    public init(pool: PostgresPool, tables: DataSourceTables = DataSourceTables()) {
+        self.pool = pool
+        statement = Self.statement(tables, identity: "freshet.identity()")
+        statementWithoutIdentity = Self.statement(tables, identity: "NULL::text")
+    }
+
+    /// The detectors of each key, from one statement, hence from one snapshot.
+    ///
+    /// - Throws: `PostgresError`.
+    public func load(_ keys: [DataSourceKey]) async throws -> LoadedValues<DataSourceKey, [Detector]> {
+        // A text with a NUL is in no column of Postgres, and cannot be sent.
+        let asked = keys.filter { !$0.type.utf8.contains(0) && !$0.sourceID.utf8.contains(0) }
+        let parameters: [PostgresParameter] = [.array(asked.map(\.type)), .array(asked.map(\.sourceID))]
+        return try await pool.withConnection { connection in
+            let result: QueryResult
+            do {
+                result = try await connection.query(statement, parameters)
+            } catch let error as PostgresError where error.isAboutMissingSchema {
+                // Freshet was taken out of this database: the values are right, and are not stored.
+                do {
+                    result = try await connection.query(statementWithoutIdentity, parameters)
+                } catch let second as PostgresError where second.code == .server {
+                    // More than the schema is missing, and the schema tells that best.
+                    throw error
+                }
+            }
+            var values = Dictionary(keys.map { ($0, [Detector]()) }) { first, _ in first }
+            for row in 0..<result.rowCount {
+                guard let ordinality = try result.int64(row, Column.ordinality) else { continue }
+                guard asked.indices.contains(Int(ordinality) - 1) else { continue }
+                values[asked[Int(ordinality) - 1], default: []].append(try Detector(result, row: row))
+            }
+            return LoadedValues(
+                values: values,
+                postgres: result.rowCount > 0 ? result.string(0, 0) : nil,
+                rowCount: result.rowCount
+            )
+        }
+    }
+
+    fileprivate enum Column {
+        static let ordinality = 1
+        static let id = 2
+        static let name = 3
+        static let type = 4
+        static let enabled = 5
+        static let status = 6
+        static let config = 7
+        static let description = 8
+        static let ownerUserID = 9
+        static let ownerTeamID = 10
+        static let createdByID = 11
+        static let workflowConditionGroupID = 12
+        static let projectID = 13
+        static let dateAdded = 14
+        static let dateUpdated = 15
+    }
+
+    /// One row for each detector of each key, and at least one, so that the identity always comes.
+    ///
+    /// For the columns and the identity, see ``PostgresWorkflowLoader``. Neither (type, source_id) nor a link need be unique: a
+    /// detector that several data sources of a key feed, or that one feeds twice, comes once.
+    private static func statement(_ tables: DataSourceTables, identity: String) -> String {
+        """
+        WITH identity AS MATERIALIZED (SELECT \(identity) AS text)
+        SELECT identity.text, found.*
+        FROM identity
+        LEFT JOIN (
+            SELECT asked.ordinality, detector.id, detector.name, detector.type, detector.enabled, detector.status,
+                detector.config::text, detector.description, detector.owner_user_id, detector.owner_team_id,
+                detector.created_by_id, detector.workflow_condition_group_id, detector.project_id,
+                (greatest(least(extract(epoch FROM detector.date_added), 9e12), -9e12) * 1000000)::bigint,
+                (greatest(least(extract(epoch FROM detector.date_updated), 9e12), -9e12) * 1000000)::bigint
+            FROM (
+                SELECT DISTINCT key.ordinality, link.detector_id
+                FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS key (type, source_id, ordinality)
+                JOIN \(tables.dataSource) AS source ON source.source_id = key.source_id AND source.type = key.type
+                JOIN \(tables.link) AS link ON link.data_source_id = source.id
+            ) AS asked
+            JOIN \(tables.detector) AS detector ON detector.id = asked.detector_id
+        ) AS found ON true
+        ORDER BY found.ordinality, found.id
+        """
+    }
+}
+
+/// The names of the application's tables, as they were given to `freshet.attach_datasources`.
+public struct DataSourceTables: Hashable, Sendable {
+    /// The table of data sources, as SQL text: schema-qualified, and quoted where it must be.
+    public var dataSource = "workflow_engine_datasource"
+    /// The table of links, likewise.
+    public var link = "workflow_engine_datasourcedetector"
+    /// The table of detectors, likewise.
+    public var detector = "workflow_engine_detector"
+
+    /// The default names.
+    public init() {}
+
+    /// Other names, as SQL text.
+    public init(dataSource: String, link: String, detector: String) {
+        self.dataSource = dataSource
+        self.link = link
+        self.detector = detector
+    }
+}
+
+extension Detector {
+    fileprivate init(_ result: borrowing QueryResult, row: Int) throws {
+        typealias Column = PostgresDetectorLoader.Column
+        self.init(
+            id: try result.int64(row, Column.id) ?? 0,
+            name: result.string(row, Column.name) ?? "",
+            type: result.string(row, Column.type) ?? "",
+            isEnabled: try result.bool(row, Column.enabled) ?? false,
+            status: try Int16(truncatingIfNeeded: result.int64(row, Column.status) ?? 0),
+            config: result.string(row, Column.config) ?? "null",
+            description: result.string(row, Column.description),
+            ownerUserID: try result.int64(row, Column.ownerUserID),
+            ownerTeamID: try result.int64(row, Column.ownerTeamID),
+            createdByID: try result.int64(row, Column.createdByID),
+            workflowConditionGroupID: try result.int64(row, Column.workflowConditionGroupID),
+            projectID: try result.int64(row, Column.projectID),
+            dateAdded: Date(microsecondsSince1970: try result.int64(row, Column.dateAdded) ?? 0),
+            dateUpdated: Date(microsecondsSince1970: try result.int64(row, Column.dateUpdated) ?? 0)
+        )
+    }
+}

@@ -1,0 +1,137 @@
+// What the worker must know of a cache: one value, in one file. Claim, plan and bump know no cache; they work over a list of
+// these. To add a cache is to declare it in a migration, to write its rules, and to name them in `all`.
+
+import Keyspace
+
+/// The rules of one cache.
+protocol CacheRules: Sendable {
+    /// As `freshet.cache` has it; the cache's namespace in Redis ends with it.
+    var name: String { get }
+
+    /// The columns of the journal that the cache records in.
+    var journalColumns: [JournalColumn] { get }
+
+    /// The statements that look up, in the snapshot of the claim, what a batch cannot be resolved without.
+    ///
+    /// - Returns: Nil where the tables that it takes are not among the attached ones.
+    func factQueries(_ tables: AttachedNames, _ claimed: ClaimedKeys) -> [FactQuery]?
+
+    /// What a batch invalidates: a pure function of the batch and of facts of the same snapshot.
+    ///
+    /// - Parameter facts: Nil where they could not be looked up. Then whatever would need them invalidates the namespace.
+    func scopes(of rows: [JournalRow], facts: [FactRow]?) -> ScopeSet
+}
+
+/// The caches that a worker serves where they are attached.
+enum Caches {
+    static let all: [any CacheRules] = [WorkflowRules(), DataSourceRules()]
+}
+
+/// A cache, and where it lives in Redis.
+struct ServedCache: Sendable {
+    var rules: any CacheRules
+    var namespace: CacheNamespace
+
+    var name: String { rules.name }
+
+    /// The caches of a worker: the first in the namespace that the worker was given, each other beside it.
+    ///
+    /// - Throws: ``WorkerError`` where that is the namespace of another.
+    static func all(firstIn namespace: CacheNamespace) throws(WorkerError) -> [ServedCache] {
+        var caches: [ServedCache] = []
+        for rules in Caches.all {
+            let own = caches.isEmpty ? namespace : namespace.sibling(named: rules.name)
+            if let other = caches.first(where: { $0.namespace == own }) {
+                throw .namespaceTaken(own, by: rules.name, and: other.name)
+            }
+            caches.append(ServedCache(rules: rules, namespace: own))
+        }
+        return caches
+    }
+}
+
+/// A column of the journal, an array.
+struct JournalColumn: Hashable, Sendable {
+    enum Kind: Hashable, Sendable { case integers, texts }
+
+    var name: String
+    var kind: Kind
+
+    static func integers(_ name: String) -> JournalColumn { JournalColumn(name: name, kind: .integers) }
+    static func texts(_ name: String) -> JournalColumn { JournalColumn(name: name, kind: .texts) }
+}
+
+/// One row of the journal `freshet.change`: what a statement did, as facts.
+struct JournalRow: Hashable, Sendable {
+    /// A table of the cache, by the part it plays there; or something a person asked for.
+    var subject: String
+    /// `insert`, `update`, `delete`, `truncate`, `invalidate`, `drift`, `ddl`, `escalation`, `attach` or `detach`.
+    var operation: String
+    /// How many rows the statement touched.
+    var rowCount: Int64 = 0
+    /// When the trigger ran, in microseconds since 1970 by the clock of Postgres.
+    var changedAtMicroseconds: Int64 = 0
+    /// The `application_name` of the writer.
+    var applicationName: String?
+    /// The columns of the cache that hold integers; one that is NULL is left out.
+    var integers: [String: [Int64?]] = [:]
+    /// The columns of the cache that hold texts; one that is NULL is left out.
+    var texts: [String: [String?]] = [:]
+}
+
+/// One row of a ``FactQuery``.
+struct FactRow: Hashable, Sendable {
+    /// Which of the cache's queries it comes from.
+    var kind: String
+    var number1: Int64?
+    var number2: Int64?
+    var text1: String?
+    var text2: String?
+}
+
+/// A look-up that is part of the claim statement.
+struct FactQuery: Hashable, Sendable {
+    /// Told with each row.
+    var kind: String
+    /// A SELECT of two bigint, then two text.
+    var sql: String
+    /// Whether there can be more rows than keys were claimed: so many that it is cheaper to bump the namespace.
+    var fansOut: Bool
+}
+
+/// The keys that a claim took, as SQL, for the look-ups of one cache.
+struct ClaimedKeys: Hashable, Sendable {
+    var cache: String
+
+    /// An array, without repetitions, of what a column of the journal holds in the rows of a subject.
+    ///
+    /// Empty where the backlog is not resolved change by change.
+    func array(_ column: String, of subject: String) -> String {
+        """
+        ARRAY(SELECT DISTINCT touched.key FROM seen, unnest(seen.\(column)) AS touched (key)
+            WHERE coalesce(seen.cache, '\(cache)') = '\(cache)' AND seen.subject = '\(subject)'
+                AND NOT (SELECT collapsed FROM depth WHERE depth.cache = '\(cache)'))
+        """
+    }
+}
+
+/// The attached tables of one cache: names as SQL text, quoted where they must be.
+struct AttachedNames: Hashable, Sendable {
+    struct Table: Hashable, Sendable {
+        var name: String
+        /// The names of the columns by role.
+        var columns: [String: String]
+    }
+
+    /// The tables by subject.
+    var tables: [String: Table] = [:]
+    /// The rows of `freshet.attachment` that these names come from, as text.
+    var attachments = ""
+
+    /// A table, and the names of its columns in the order of these roles; nil where one is missing.
+    func table(_ subject: String, _ roles: String...) -> (name: String, columns: [String])? {
+        guard let table = tables[subject] else { return nil }
+        let columns = roles.compactMap { table.columns[$0] }
+        return columns.count == roles.count ? (table.name, columns) : nil
+    }
+}
