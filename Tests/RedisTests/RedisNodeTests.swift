@@ -181,7 +181,7 @@ import Testing
         try await server.close()
         let node = RedisNode(configuration, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
         do {
-            _ = try await node.send(RedisCommand("PING"), key: "")
+            _ = try await node.send(RedisCommand("PING"), key: "", timeLimit: .seconds(30))
             Issue.record("nobody listens")
         } catch {
             #expect(error.code == .cannotConnect)
