@@ -14,11 +14,15 @@
 //       8 each   those that are there, in that order
 //       4 + n    name: its length in UTF-8, and its UTF-8
 //       4 + n    config, likewise
-//       …        columns that a later version adds: skipped, thanks to the length
+//       …        columns that a later version adds
+//
+// A later version adds a column behind the last one. Readers of this version skip it, thanks to the length; the later
+// version's reader finds the end of the record in its place, in records of this version, and takes the column's default.
+// So neither needs the other's entries to be flushed.
 //
 // The entry around it is versioned and carries a checksum; see EntryCodec.
 
-import Keyspace
+package import Keyspace
 
 #if canImport(FoundationEssentials)
     import FoundationEssentials
@@ -27,77 +31,72 @@ import Keyspace
 #endif
 
 /// Turns sets of workflows into bytes and back.
-enum WorkflowCodec {
-    static func encode(_ workflows: [Workflow]) -> [UInt8] {
-        var writer = ByteWriter(capacity: 4 + workflows.count * 160)
+package enum WorkflowCodec {
+    /// The bytes that a record has at the least, its length included.
+    private static let smallestRecord = 48
+
+    package static func encode(_ workflows: [Workflow]) -> [UInt8] {
+        let text = workflows.reduce(0) { sum, workflow in sum + workflow.name.utf8.count + workflow.config.utf8.count }
+        var writer = ByteWriter(capacity: 4 + text + workflows.count * (smallestRecord + 5 * 8))
         writer.write(UInt32(workflows.count))
         for workflow in workflows {
-            let record = encode(workflow)
-            writer.write(UInt32(record.count))
-            writer.write(bytes: record)
+            writer.writeRecord { encode(workflow, to: &$0) }
         }
         return writer.bytes
     }
 
-    static func decode(_ bytes: ArraySlice<UInt8>) throws(EntryDamage) -> [Workflow] {
+    package static func decode(_ bytes: ArraySlice<UInt8>) throws(EntryDamage) -> [Workflow] {
         var reader = ByteReader(bytes)
-        // A record has 36 bytes at the least: a count beyond that is damage, and must not reserve memory.
-        guard let count = reader.readUInt32(), Int(count) <= bytes.count / 36 else { throw .malformed }
+        // A count that cannot be true is damage, and must not reserve memory.
+        guard let count = reader.readUInt32(), Int(count) <= bytes.count / smallestRecord else { throw .malformed }
         var workflows: [Workflow] = []
         workflows.reserveCapacity(Int(count))
         for _ in 0..<count {
-            guard let length = reader.readUInt32(), let record = reader.readBytes(count: Int(length)),
-                let workflow = decodeRecord(record)
-            else { throw .malformed }
+            guard var record = reader.readRecord(), let workflow = decode(&record) else { throw .malformed }
             workflows.append(workflow)
         }
-        guard reader.rest.isEmpty else { throw .malformed }
+        guard reader.isAtEnd else { throw .malformed }
         return workflows
     }
 
-    private static func encode(_ workflow: Workflow) -> [UInt8] {
-        let optionals = [
-            workflow.environmentID, workflow.whenConditionGroupID, workflow.ownerUserID, workflow.ownerTeamID,
-            workflow.createdByID,
-        ]
-        var writer = ByteWriter(capacity: 84 + workflow.name.utf8.count + workflow.config.utf8.count)
+    /// Writes the columns of this version.
+    static func encode(_ workflow: Workflow, to writer: inout ByteWriter) {
         writer.write(workflow.id)
         writer.write(workflow.organizationID)
         writer.write(workflow.dateAdded.microsecondsSince1970)
         writer.write(workflow.dateUpdated.microsecondsSince1970)
         writer.write(workflow.status)
         writer.write(UInt8(workflow.isEnabled ? 1 : 0))
-        writer.write(
-            optionals.enumerated().reduce(UInt8(0)) { bits, pair in pair.element == nil ? bits : bits | 1 << pair.offset
-            }
-        )
-        for case let value? in optionals { writer.write(value) }
+        var present: UInt8 = 0
+        if workflow.environmentID != nil { present |= 1 }
+        if workflow.whenConditionGroupID != nil { present |= 2 }
+        if workflow.ownerUserID != nil { present |= 4 }
+        if workflow.ownerTeamID != nil { present |= 8 }
+        if workflow.createdByID != nil { present |= 16 }
+        writer.write(present)
+        if let id = workflow.environmentID { writer.write(id) }
+        if let id = workflow.whenConditionGroupID { writer.write(id) }
+        if let id = workflow.ownerUserID { writer.write(id) }
+        if let id = workflow.ownerTeamID { writer.write(id) }
+        if let id = workflow.createdByID { writer.write(id) }
         writer.write(workflow.name)
         writer.write(workflow.config)
-        return writer.bytes
     }
 
-    private static func decodeRecord(_ bytes: ArraySlice<UInt8>) -> Workflow? {
-        var reader = ByteReader(bytes)
+    /// Reads the columns of this version, and leaves the reader behind them; nil where one is not there.
+    static func decode(_ reader: inout ByteReader) -> Workflow? {
         guard let id = reader.readInt64(), let organizationID = reader.readInt64(),
             let dateAdded = reader.readInt64(), let dateUpdated = reader.readInt64(),
-            let status = reader.readUInt16(), let enabled = reader.readUInt8(), let present = reader.readUInt8()
+            let status = reader.readUInt16(), let enabled = reader.readUInt8(), let present = reader.readUInt8(),
+            reader.count >= 8 * (present & 0b11111).nonzeroBitCount
         else { return nil }
-        var isComplete = true
-        func optional(_ bit: UInt8) -> Int64? {
-            guard present & (1 << bit) != 0 else { return nil }
-            guard let value = reader.readInt64() else {
-                isComplete = false
-                return nil
-            }
-            return value
-        }
-        let environmentID = optional(0)
-        let whenConditionGroupID = optional(1)
-        let ownerUserID = optional(2)
-        let ownerTeamID = optional(3)
-        let createdByID = optional(4)
-        guard isComplete, let name = reader.readString(), let config = reader.readString() else { return nil }
+        // None of these is nil for want of bytes: the guard has counted them.
+        let environmentID = present & 1 == 0 ? nil : reader.readInt64()
+        let whenConditionGroupID = present & 2 == 0 ? nil : reader.readInt64()
+        let ownerUserID = present & 4 == 0 ? nil : reader.readInt64()
+        let ownerTeamID = present & 8 == 0 ? nil : reader.readInt64()
+        let createdByID = present & 16 == 0 ? nil : reader.readInt64()
+        guard let name = reader.readString(), let config = reader.readString() else { return nil }
         return Workflow(
             id: id,
             name: name,

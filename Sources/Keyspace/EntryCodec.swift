@@ -65,7 +65,8 @@ public enum EntryCodec {
         writer.write(UInt64(bitPattern: entry.stamp.readAt.microseconds))
         writer.write(UInt32(entry.payload.count))
         writer.write(bytes: entry.payload)
-        writer.write(CRC32.checksum(of: writer.bytes[...]))
+        // A pointer for the length of the call, because the checksum takes eight bytes at a time.
+        writer.write(writer.bytes.withUnsafeBytes { CRC32.checksum(of: $0) })
         return writer.bytes
     }
 
@@ -75,23 +76,28 @@ public enum EntryCodec {
         guard bytes[0] == magic else { throw .notAnEntry }
         guard bytes[1] == version else { throw .unknownVersion(bytes[1]) }
         guard bytes.count >= overhead else { throw .wrongLength }
-        var reader = ByteReader(bytes[2...])
-        guard let namespace = generation(from: &reader), let entity = generation(from: &reader) else {
-            throw .malformed
+        // A pointer for the length of the call, because the checksum takes eight bytes at a time and the header's fields lie
+        // at any address; the guard above has made sure that the whole header is there.
+        let stamp = try bytes.withUnsafeBytes { Self.stamp(of: $0) }.get()
+        return Entry(stamp: stamp, payload: bytes[headerLength..<(bytes.count - checksumLength)])
+    }
+
+    /// The stamp of an entry whose length, version and magic are right as far as they go.
+    private static func stamp(of bytes: UnsafeRawBufferPointer) -> Result<EntryStamp, EntryDamage> {
+        guard let namespace = generation(at: 2, of: bytes), let entity = generation(at: 18, of: bytes) else {
+            return .failure(.malformed)
         }
-        let variant = generation(from: &reader)
-        guard let readAt = reader.readUInt64(), let length = reader.readUInt32() else { throw .wrongLength }
-        guard bytes.count == overhead + Int(length), let payload = reader.readBytes(count: Int(length)),
-            let checksum = reader.readUInt32()
-        else { throw .wrongLength }
-        guard CRC32.checksum(of: bytes[..<(bytes.count - checksumLength)]) == checksum else { throw .wrongChecksum }
+        let end = bytes.count - checksumLength
+        guard end - headerLength == Int(integer(at: 58, of: bytes) as UInt32) else { return .failure(.wrongLength) }
+        let checksum = CRC32.checksum(of: UnsafeRawBufferPointer(rebasing: bytes[..<end]))
+        guard checksum == integer(at: end, of: bytes) else { return .failure(.wrongChecksum) }
         let stamp = EntryStamp(
             namespace: namespace,
             entity: entity,
-            variant: variant,
-            readAt: RedisTime(microseconds: Int64(bitPattern: readAt))
+            variant: generation(at: 34, of: bytes),
+            readAt: RedisTime(microseconds: integer(at: 50, of: bytes))
         )
-        return Entry(stamp: stamp, payload: payload)
+        return .success(stamp)
     }
 
     private static func write(_ generation: Generation?, to writer: inout ByteWriter) {
@@ -99,8 +105,15 @@ public enum EntryCodec {
         writer.write(generation?.nonce ?? 0)
     }
 
-    private static func generation(from reader: inout ByteReader) -> Generation? {
-        guard let counter = reader.readUInt64(), let nonce = reader.readUInt64(), counter > 0 else { return nil }
-        return Generation(counter: counter, nonce: nonce)
+    private static func generation(at offset: Int, of bytes: UnsafeRawBufferPointer) -> Generation? {
+        let counter: UInt64 = integer(at: offset, of: bytes)
+        return counter == 0 ? nil : Generation(counter: counter, nonce: integer(at: offset + 8, of: bytes))
+    }
+
+    private static func integer<Integer: FixedWidthInteger & BitwiseCopyable>(
+        at offset: Int,
+        of bytes: UnsafeRawBufferPointer
+    ) -> Integer {
+        Integer(littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: Integer.self))
     }
 }

@@ -26,18 +26,38 @@ public struct Generation: Hashable, Sendable {
 
     /// Reads the canonical text, as Redis holds it; nil for anything else, which readers treat as absent.
     public init?(_ text: some StringProtocol) {
-        let parts = text.split(separator: ".", omittingEmptySubsequences: false)
-        guard parts.count == 2, let counter = UInt64(parts[0]), counter > 0,
-            let nonce = UInt64(parts[1], radix: 16)
-        else { return nil }
-        self.init(counter: counter, nonce: nonce)
-        // What Redis compares is text, so another spelling of the same numbers is another generation.
-        guard description == text else { return nil }
+        self.init(utf8: text.utf8)
     }
 
     /// Reads the canonical text out of a reply's bytes.
+    ///
+    /// What Redis compares is text, so another spelling of the same numbers is another generation, and none of ours.
     public init?(utf8 bytes: some Collection<UInt8>) {
-        self.init(String(decoding: bytes, as: UTF8.self))
+        var counter: UInt64 = 0
+        var nonce: UInt64 = 0
+        var rest = bytes.makeIterator()
+        while let byte = rest.next(), byte != UInt8(ascii: ".") {
+            // No sign and no leading zero, and therefore no zero either.
+            guard (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte), counter > 0 || byte > UInt8(ascii: "0") else {
+                return nil
+            }
+            let (tens, isTooLarge) = counter.multipliedReportingOverflow(by: 10)
+            let (sum, overflows) = tens.addingReportingOverflow(UInt64(byte - UInt8(ascii: "0")))
+            guard !isTooLarge, !overflows else { return nil }
+            counter = sum
+        }
+        for _ in 0..<Self.nonceDigits {
+            switch rest.next() {
+            case .some(let byte) where (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte):
+                nonce = nonce << 4 | UInt64(byte - UInt8(ascii: "0"))
+            case .some(let byte) where (UInt8(ascii: "a")...UInt8(ascii: "f")).contains(byte):
+                nonce = nonce << 4 | UInt64(byte - UInt8(ascii: "a") + 10)
+            default:
+                return nil
+            }
+        }
+        guard counter > 0, rest.next() == nil else { return nil }
+        self.init(counter: counter, nonce: nonce)
     }
 
     /// The nonce as the scripts take it: 16 lower-case hexadecimal digits.

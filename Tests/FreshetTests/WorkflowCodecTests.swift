@@ -33,12 +33,60 @@ struct WorkflowCodecTests {
         #expect(try WorkflowCodec.decode(WorkflowCodec.encode([])[...]) == [])
     }
 
-    @Test func `a column that a later version adds is skipped`() throws {
-        var bytes = WorkflowCodec.encode([workflow(1)])
-        let length = bytes.count - 8
-        bytes += [1, 2, 3]
-        bytes.replaceSubrange(4..<8, with: withUnsafeBytes(of: UInt32(length + 3).littleEndian) { Array($0) })
-        #expect(try WorkflowCodec.decode(bytes[...]) == [workflow(1)])
+    /// A version to come: it adds two columns, the second of which may be absent.
+    private struct Later: Equatable {
+        var workflow: Workflow
+        var priority: Int64 = 100
+        var note: String?
+
+        static func encode(_ workflows: [Later]) -> [UInt8] {
+            var writer = ByteWriter()
+            writer.write(UInt32(workflows.count))
+            for later in workflows {
+                writer.writeRecord { record in
+                    WorkflowCodec.encode(later.workflow, to: &record)
+                    record.write(later.priority)
+                    record.write(UInt8(later.note == nil ? 0 : 1))
+                    if let note = later.note { record.write(note) }
+                }
+            }
+            return writer.bytes
+        }
+
+        static func decode(_ bytes: [UInt8]) -> [Later]? {
+            var reader = ByteReader(bytes[...])
+            guard let count = reader.readUInt32() else { return nil }
+            return (0..<count).compactMap { _ in
+                guard var record = reader.readRecord(), let workflow = WorkflowCodec.decode(&record) else { return nil }
+                var later = Later(workflow: workflow)
+                if record.isAtEnd { return later }
+                guard let priority = record.readInt64(), let present = record.readUInt8() else { return nil }
+                later.priority = priority
+                if present == 1 { later.note = record.readString() }
+                return later
+            }
+        }
+    }
+
+    @Test func `a reader of today reads what a later version writes, without its columns`() throws {
+        let later = [
+            Later(workflow: workflow(1, optionals: 31), priority: 7, note: "nötig"), Later(workflow: workflow(2)),
+        ]
+        #expect(try WorkflowCodec.decode(Later.encode(later)[...]) == later.map(\.workflow))
+        #expect(Later.decode(Later.encode(later)) == later)
+    }
+
+    @Test func `a reader of a later version reads what is cached today, with the defaults of its columns`() {
+        let workflows = [workflow(1, optionals: 31), workflow(2)]
+        #expect(Later.decode(WorkflowCodec.encode(workflows)) == workflows.map { Later(workflow: $0) })
+    }
+
+    @Test func `a payload is read at any address`() throws {
+        let workflows = [workflow(1, optionals: 9), workflow(2, optionals: 31)]
+        for padding in 0..<9 {
+            let bytes = Array(repeating: 0xFF, count: padding) + WorkflowCodec.encode(workflows) + [0xFF, 0xFF]
+            #expect(try WorkflowCodec.decode(bytes[padding..<(bytes.count - 2)]) == workflows)
+        }
     }
 
     @Test func `every shorter piece is damage, never a trap`() {
@@ -57,6 +105,37 @@ struct WorkflowCodecTests {
             } catch {
                 #expect(error == .malformed)
             }
+        }
+    }
+
+    @Test func `damage of what was written is damage or workflows, never a trap and never a large allocation`() {
+        let sound = WorkflowCodec.encode((0..<4).map { workflow($0, optionals: UInt8($0) * 9) })
+        for _ in 0..<20_000 {
+            var bytes = sound
+            for _ in 0..<Int.random(in: 1...4) {
+                let place = Int.random(in: bytes.indices)
+                switch Int.random(in: 0..<4) {
+                case 0: bytes[place] = UInt8.random(in: 0...255)
+                case 1: bytes[place] ^= 1 << UInt8.random(in: 0..<8)
+                case 2: bytes[place] = 0xFF
+                default: bytes.remove(at: place)
+                }
+            }
+            do {
+                #expect(try WorkflowCodec.decode(bytes[...]).count <= sound.count / 48)
+            } catch {
+                #expect(error == .malformed)
+            }
+        }
+    }
+
+    @Test func `a count or a length that claims everything reserves nothing`() {
+        let sound = WorkflowCodec.encode([workflow(1, optionals: 31)])
+        let name = 4 + 4 + 36 + 5 * 8
+        for place in [0, 4, name] {
+            var bytes = sound
+            bytes.replaceSubrange(place..<place + 4, with: [0xFF, 0xFF, 0xFF, 0xFF])
+            #expect(throws: EntryDamage.malformed) { try WorkflowCodec.decode(bytes[...]) }
         }
     }
 
