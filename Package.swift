@@ -101,6 +101,13 @@ let package = Package(
             swiftSettings: settings
         ),
 
+        // What speed is held to; `deploy/bench` runs it. No product.
+        .executableTarget(
+            name: "Benchmarks",
+            dependencies: ["CHiredis", "Freshet", "Keyspace", "LocalServices", "Redis", logging, subprocess],
+            swiftSettings: settings
+        ),
+
         // Units: no server.
         .testTarget(name: "PostgresTests", dependencies: ["Postgres", logging], swiftSettings: settings),
         .testTarget(

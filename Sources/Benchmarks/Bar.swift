@@ -1,0 +1,55 @@
+/// A measured figure and what it is held to.
+struct Bar {
+    /// What a figure is held to.
+    enum Limit {
+        case atMost(Double)
+        case atLeast(Double)
+        /// Told, and held to nothing.
+        case none
+    }
+
+    /// What was measured, in words.
+    var name: String
+    /// The figure: a ratio to something measured in the same run, or microseconds where the name says so.
+    var figure: Double
+    var limit: Limit
+    /// What the figure came from.
+    var origin: String
+
+    var isMet: Bool {
+        switch limit {
+        case .atMost(let limit): figure <= limit
+        case .atLeast(let limit): figure >= limit
+        case .none: true
+        }
+    }
+}
+
+extension Bar: CustomStringConvertible {
+    /// One line: the figure, its bar, what it is and where it came from.
+    var description: String {
+        let bar =
+            switch limit {
+            case .atMost(let limit): "≤ " + Self.text(limit)
+            case .atLeast(let limit): "≥ " + Self.text(limit)
+            case .none: "-"
+            }
+        let verdict =
+            switch limit {
+            case .none: "    "
+            case .atMost, .atLeast: isMet ? "ok  " : "MISS"
+            }
+        return "\(verdict) \(Self.padded(Self.text(figure), 8)) \(Self.padded(bar, 7))  \(name): \(origin)"
+    }
+
+    /// A number with two digits behind the point.
+    static func text(_ number: Double) -> String {
+        guard number.isFinite, abs(number) < 1e15 else { return "\(number)" }
+        let hundredths = Int((number * 100).rounded())
+        return "\(hundredths / 100)." + (hundredths % 100 < 10 ? "0" : "") + "\(hundredths % 100)"
+    }
+
+    private static func padded(_ text: String, _ width: Int) -> String {
+        String(repeating: " ", count: max(0, width - text.count)) + text
+    }
+}

@@ -1,0 +1,70 @@
+import CHiredis
+import Freshet
+import Logging
+import Redis
+
+/// What a warm lookup costs beside the same bytes fetched by a bare loop of hiredis, which blocks its thread.
+struct LookupBenchmark: Benchmark {
+    let name = "lookup"
+
+    func run(on server: BenchmarkServer) async throws -> [Bar] {
+        var bars: [Bar] = []
+        for transport in [server.unix, server.tcp] {
+            for count in [1, 100] as [Int64] {
+                bars.append(try await bar(count, over: transport))
+            }
+        }
+        return bars
+    }
+
+    private func bar(_ count: Int64, over transport: Transport) async throws -> Bar {
+        let bare = try BareRedis(transport)
+        let cache = try WarmCache(detectorCount: count, on: bare)
+        let commands = BareRedis.Commands(cache.commands(for: cache.detectors))
+        let node = RedisNode(transport.configuration, logger: .silent)
+        let lookup = WorkflowLookup(
+            redis: node,
+            loader: { keys in throw NotWarm(description: "\(keys.count) keys were loaded") },
+            logger: .silent
+        )
+        let look: () async throws -> Void = {
+            let answer = try await lookup.workflows(
+                ofDetectors: cache.detectors,
+                in: .environment(WarmCache.environment)
+            )
+            guard answer.detectors.count == cache.detectors.count else { throw NotWarm(description: "too few answers") }
+        }
+        try await look()
+        // The comparison means something only while both sides send the same bytes.
+        let ours = try await traffic(of: look, measuredBy: bare)
+        let theirs = try await traffic(of: { try bare.roundTrip(commands) }, measuredBy: bare)
+        guard ours == theirs else {
+            throw NotWarm(description: "a lookup sends \(ours) bytes, the bare loop \(theirs): mend the bare commands")
+        }
+        let times = try await Stopwatch.compare(rounds: 60, batch: count == 1 ? 100 : 10, look) {
+            try bare.roundTrip(commands) { reply in
+                guard reply.pointee.elements == cache.detectors.count + 2 else {
+                    throw NotWarm(description: "the bare loop got too few replies")
+                }
+            }
+        }
+        await node.close()
+        return Bar(
+            name: "warm lookup / bare hiredis, \(count) detector\(count == 1 ? "" : "s"), \(transport.name)",
+            figure: times.ratio,
+            limit: .atMost(1.5),
+            origin: "\(Bar.text(times.ours)) µs / \(Bar.text(times.baseline)) µs"
+        )
+    }
+
+    /// How many bytes one run of something sends, as the server counts them.
+    ///
+    /// Commands of the same length are the same here, and so are then the replies.
+    private func traffic(of body: () async throws -> Void, measuredBy redis: BareRedis) async throws -> Int {
+        let first = try redis.bytesReceived()
+        let second = try redis.bytesReceived()
+        try await body()
+        // Asking is counted as well.
+        return try redis.bytesReceived() - second - (second - first)
+    }
+}

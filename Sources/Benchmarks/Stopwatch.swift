@@ -1,0 +1,44 @@
+/// Times two things that are to be compared, in turns, so that whatever else the machine is doing hits both.
+enum Stopwatch {
+    /// The medians of two things in microseconds.
+    struct Pair {
+        var ours: Double
+        var baseline: Double
+
+        var ratio: Double { ours / baseline }
+    }
+
+    /// Times each thing `rounds` times `batch` times, batch by batch in turns, and returns the medians of single runs.
+    ///
+    /// The first round warms up and does not count.
+    static func compare(
+        rounds: Int,
+        batch: Int,
+        _ ours: () async throws -> Void,
+        with baseline: () async throws -> Void
+    ) async rethrows -> Pair {
+        var times: (ours: [Double], baseline: [Double]) = ([], [])
+        for round in 0...rounds {
+            if round == 1 { times = ([], []) }
+            for _ in 0..<batch { times.ours.append(try await microseconds(ours)) }
+            for _ in 0..<batch { times.baseline.append(try await microseconds(baseline)) }
+        }
+        return Pair(ours: median(times.ours), baseline: median(times.baseline))
+    }
+
+    static func microseconds(_ body: () async throws -> Void) async rethrows -> Double {
+        let start = ContinuousClock.now
+        try await body()
+        return microseconds(start.duration(to: .now))
+    }
+
+    static func microseconds(_ duration: Duration) -> Double {
+        let (seconds, attoseconds) = duration.components
+        return Double(seconds) * 1e6 + Double(attoseconds) / 1e12
+    }
+
+    static func median(_ values: [Double]) -> Double {
+        let sorted = values.sorted()
+        return sorted.isEmpty ? .nan : sorted[sorted.count / 2]
+    }
+}
