@@ -1,3 +1,11 @@
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#else
+    import Darwin
+#endif
+
 /// Appends integers and bytes, little-endian, to an array.
 public struct ByteWriter: Sendable {
     /// What has been written.
@@ -99,15 +107,23 @@ public struct ByteReader: Sendable {
     }
 
     /// Reads a string as ``ByteWriter`` wrote it; nil also where it is not UTF-8.
-    @inlinable
     public mutating func readString() -> String? {
         guard let length = readUInt32(), Int(length) <= count else { return nil }
         defer { position += Int(length) }
-        let offset = position - bytes.startIndex
+        let range = (position - bytes.startIndex)..<(position - bytes.startIndex + Int(length))
         // A pointer for the length of the call, because a slice of the slice would retain the array; its range was checked
         // above.
         return bytes.withUnsafeBufferPointer { bytes in
-            String(validating: UnsafeBufferPointer(rebasing: bytes[offset..<offset + Int(length)]), as: UTF8.self)
+            let bytes = UnsafeBufferPointer(rebasing: bytes[range])
+            var string = String(decoding: bytes, as: UTF8.self)
+            // What is no UTF-8 was replaced, so the string has other bytes. This is much faster than to validate first: the
+            // standard library does that for any encoding and collection at once, unspecialised.
+            let isSame = string.withUTF8 { utf8 in
+                guard utf8.count == bytes.count else { return false }
+                guard let own = utf8.baseAddress, let given = bytes.baseAddress else { return true }
+                return memcmp(own, given, bytes.count) == 0
+            }
+            return isSame ? string : nil
         }
     }
 

@@ -14,6 +14,7 @@ public struct Generation: Hashable, Sendable {
     /// A generation out of its two parts.
     ///
     /// `counter` is at least 1.
+    @inlinable
     public init(counter: UInt64, nonce: UInt64) {
         self.counter = counter
         self.nonce = nonce
@@ -25,6 +26,7 @@ public struct Generation: Hashable, Sendable {
     }
 
     /// Reads the canonical text, as Redis holds it; nil for anything else, which readers treat as absent.
+    @inlinable
     public init?(_ text: some StringProtocol) {
         self.init(utf8: text.utf8)
     }
@@ -32,6 +34,7 @@ public struct Generation: Hashable, Sendable {
     /// Reads the canonical text out of a reply's bytes.
     ///
     /// What Redis compares is text, so another spelling of the same numbers is another generation, and none of ours.
+    @inlinable
     public init?(utf8 bytes: some Collection<UInt8>) {
         var counter: UInt64 = 0
         var nonce: UInt64 = 0
@@ -66,7 +69,7 @@ public struct Generation: Hashable, Sendable {
         return String(repeating: "0", count: nonceDigits - digits.count) + digits
     }
 
-    private static let nonceDigits = 16
+    @usableFromInline static let nonceDigits = 16
 }
 
 extension Generation: CustomStringConvertible {
