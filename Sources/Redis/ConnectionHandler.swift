@@ -26,7 +26,8 @@ final class ConnectionHandler: ChannelInboundHandler, @unchecked Sendable {
     /// What the transport said before it closed.
     private var cause: (any Error)?
     private var wasReady = false
-    private var mustFlush = false
+    /// What was sent in this turn of the event loop, and goes out at its end.
+    private var unwritten = ByteBuffer()
 
     init(configuration: RedisConfiguration, handshake: Handshake? = nil) {
         self.configuration = configuration
@@ -62,17 +63,23 @@ final class ConnectionHandler: ChannelInboundHandler, @unchecked Sendable {
     func send(_ request: Request) -> Bool {
         guard let context, let place = machine.submit(request, replyCount: request.replyCount) else { return false }
         request.sent(on: self, place: place)
-        context.write(wrapOutboundOut(request.bytes), promise: nil)
-        // One flush for all that is written in this turn of the event loop. The closure runs in the same turn, behind
-        // the requests that are queued already, so that nobody waits for it.
-        if !mustFlush {
-            mustFlush = true
+        // One write for all that is sent in this turn of the event loop. The closure runs in the same turn, behind the
+        // requests that are queued already, so that nobody waits for it.
+        if unwritten.readableBytes == 0 {
+            unwritten = request.bytes
             context.eventLoop.assumeIsolated().execute { [self] in
-                mustFlush = false
-                self.context?.flush()
+                write()
             }
+        } else {
+            unwritten.writeImmutableBuffer(request.bytes)
         }
         return true
+    }
+
+    private func write() {
+        let bytes = unwritten
+        unwritten = ByteBuffer()
+        context?.writeAndFlush(wrapOutboundOut(bytes), promise: nil)
     }
 
     /// The caller of a place was cancelled.

@@ -51,6 +51,8 @@ extension Connector {
     ) -> EventLoopFuture<any Channel> {
         let bootstrap = ClientBootstrap(group: eventLoop)
             .connectTimeout(TimeAmount(configuration.connectTimeLimit))
+            // A lookup of a hundred detectors is answered with 100 KB: read them at once, not in pieces of 2 KiB that grow.
+            .channelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 128 * 1024))
             .channelInitializer(prepare)
         switch configuration.endpoint {
         case .tcp(let host, let port):

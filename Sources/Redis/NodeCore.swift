@@ -20,6 +20,7 @@ final class NodeCore: RequestSink, @unchecked Sendable {
     private let jitter: () -> Double
 
     private var machine = ReconnectionStateMachine()
+    private lazy var deadlines = Deadlines(eventLoop: eventLoop) { [weak self] in self?.timeOut($0) }
     private var waiting: [Request] = []
     private var connection: ConnectionHandler?
     /// The channels of the attempt under way: a name may have several addresses, which are then tried in parallel.
@@ -61,11 +62,7 @@ final class NodeCore: RequestSink, @unchecked Sendable {
         case .send, .join, .connect:
             break
         }
-        let deadline = eventLoop.now + request.timeLimit
-        request.setTimer(
-            eventLoop.assumeIsolated().scheduleTask(deadline: deadline) { [self] in timeOut(request) },
-            deadline: deadline
-        )
+        deadlines.watch(request)
         switch action {
         case .send:
             send(request)

@@ -36,6 +36,8 @@ struct Pipeline {
 
     init(_ batches: [RedisBatch], hash: (String) -> String?) {
         var hashes: [String: String?] = [:]
+        parts.reserveCapacity(batches.count)
+        commands.reserveCapacity(batches.reduce(0) { $0 + $1.commands.count + ($1.isTransaction ? 2 : 0) })
         for batch in batches {
             // In front of the batch, so that its own replies stay together.
             for case .script(let script, _, _) in batch.commands where hashes[script.source] == nil {
@@ -79,6 +81,9 @@ struct Pipeline {
         guard replies.count == commands.count else {
             throw RedisError(.protocolViolation, "\(replies.count) replies to \(commands.count) commands")
         }
+        if parts.count == 1, case .plain = parts[0], !Self.isAnyUnknown(replies) {
+            return Outcome(replies: [replies])
+        }
         var rest = replies[...]
         var outcome = Outcome(replies: [])
         outcome.replies.reserveCapacity(batches.count)
@@ -106,6 +111,10 @@ struct Pipeline {
             }
         }
         return outcome
+    }
+
+    private static func isAnyUnknown(_ replies: [RedisReply]) -> Bool {
+        replies.contains { $0.error?.code == .noScript }
     }
 
     /// The calls of scripts with their text, for those that the server did not know.

@@ -127,13 +127,21 @@ private final class ReplyBuilder {
     }
 
     func add(_ value: RedisReply) {
+        // One access to the stack for each value: in a class every access is checked when it is made.
+        guard let array = Self.add(value, to: &open) else { return }
+        finished = array
+    }
+
+    /// Puts a value where it belongs, and returns what is complete with it.
+    private static func add(_ value: RedisReply, to open: inout [OpenArray]) -> RedisReply? {
         var value = value
-        while let last = open.indices.last {
+        while !open.isEmpty {
+            let last = open.count - 1
             open[last].elements.append(value)
-            guard open[last].elements.count == open[last].count else { return }
+            guard open[last].elements.count == open[last].count else { return nil }
             value = .array(open.removeLast().elements)
         }
-        finished = value
+        return value
     }
 }
 

@@ -14,7 +14,8 @@ struct RESPEncoder {
     mutating func encode(_ command: RedisCommand) throws(RedisError) {
         pointers.removeAll(keepingCapacity: true)
         lengths.removeAll(keepingCapacity: true)
-        var formatted: UnsafeMutablePointer<CChar>?
+        // The variant that builds an sds string: the other one, redisFormatCommandArgv, calls sprintf for every length.
+        var formatted: sds?
         let length = command.storage.withUnsafeBytes { bytes in
             var start = 0
             for end in command.ends {
@@ -23,7 +24,7 @@ struct RESPEncoder {
                 lengths.append(end - start)
                 start = end
             }
-            return redisFormatCommandArgv(&formatted, Int32(pointers.count), &pointers, lengths)
+            return redisFormatSdsCommandArgv(&formatted, Int32(pointers.count), &pointers, lengths)
         }
         // hiredis counts in an int: what does not fit comes back negative, or is out of memory.
         guard length > 0, let formatted else {
@@ -32,7 +33,7 @@ struct RESPEncoder {
                 "\(command.name) with \(command.storage.count) bytes of arguments is too large"
             )
         }
-        defer { redisFreeCommand(formatted) }
+        defer { redisFreeSdsCommand(formatted) }
         buffer.writeBytes(UnsafeRawBufferPointer(start: formatted, count: Int(length)))
     }
 }

@@ -11,7 +11,9 @@ public enum RedisReply: Sendable, Hashable {
     /// Nothing: no such key or field.
     case null
     /// The command failed; others in the same pipeline may have worked.
-    case error(RedisServerError)
+    ///
+    /// Indirect because it is the largest case by far, and the rarest: replies are small, and cheap to move, without it.
+    indirect case error(RedisServerError)
 }
 
 extension RedisReply {

@@ -22,7 +22,7 @@ final class Request: @unchecked Sendable {
     private(set) var place: (connection: ConnectionHandler, place: UInt64)?
     /// When its time is over.
     private(set) var deadline = NIODeadline.distantFuture
-    private var timer: Scheduled<Void>?
+    private var watch: Deadlines?
 
     init(bytes: ByteBuffer, replyCount: Int, timeLimit: TimeAmount) {
         self.bytes = bytes
@@ -44,9 +44,10 @@ final class Request: @unchecked Sendable {
         return !isCancelled
     }
 
-    func setTimer(_ timer: Scheduled<Void>, deadline: NIODeadline) {
+    /// Its time runs from now on.
+    func watched(by watch: Deadlines, deadline: NIODeadline) {
         self.deadline = deadline
-        self.timer = timer
+        self.watch = watch
     }
 
     func sent(on connection: ConnectionHandler, place: UInt64) {
@@ -73,8 +74,8 @@ final class Request: @unchecked Sendable {
         guard case .pending(let completion) = state else { return }
         state = .done
         place = nil
-        timer?.cancel()
-        timer = nil
+        watch?.forget(self)
+        watch = nil
         completion(result)
     }
 }

@@ -20,9 +20,15 @@ extension RequestSink {
         }
         let request = Request(bytes: encoder.buffer, replyCount: commands.count, timeLimit: TimeAmount(timeLimit))
         let result: Result<[RedisReply], RedisError> = await withTaskCancellationHandler {
-            await withCheckedContinuation { continuation in
-                eventLoop.execute {
-                    self.submit(request) { continuation.resume(returning: $0) }
+            // Unchecked, because a request completes once whatever happens: its state says so, and its tests.
+            await withUnsafeContinuation { continuation in
+                // Whoever runs on the event loop already need not wait for its next turn.
+                if eventLoop.inEventLoop {
+                    submit(request) { continuation.resume(returning: $0) }
+                } else {
+                    eventLoop.execute {
+                        self.submit(request) { continuation.resume(returning: $0) }
+                    }
                 }
             }
         } onCancel: {

@@ -24,6 +24,10 @@ final class TrackedConnectionCore: RequestSink, @unchecked Sendable {
     private let connector: Connector
     private let report: @Sendable (TrackedConnection.Event) -> Void
     private var state = State.idle
+    private lazy var deadlines = Deadlines(eventLoop: eventLoop) { request in
+        guard request.isPending, let (connection, place) = request.place else { return }
+        request.complete(.failure(connection.timedOut(place, limit: request.timeLimit)))
+    }
     private var invalidations: InvalidationHandler?
     private var data: ConnectionHandler?
     private var openTimer: Scheduled<Void>?
@@ -150,14 +154,7 @@ final class TrackedConnectionCore: RequestSink, @unchecked Sendable {
             request.complete(.failure(reasonToRefuse))
             return
         }
-        let deadline = eventLoop.now + request.timeLimit
-        request.setTimer(
-            eventLoop.assumeIsolated().scheduleTask(deadline: deadline) {
-                guard request.isPending, let (connection, place) = request.place else { return }
-                request.complete(.failure(connection.timedOut(place, limit: request.timeLimit)))
-            },
-            deadline: deadline
-        )
+        deadlines.watch(request)
         if !data.send(request) {
             request.complete(.failure(reasonToRefuse))
         }
