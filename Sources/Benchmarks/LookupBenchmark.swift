@@ -11,13 +11,15 @@ struct LookupBenchmark: Benchmark {
         var bars: [Bar] = []
         for transport in [server.unix, server.tcp] {
             for count in [1, 100] as [Int64] {
-                bars.append(try await bar(count, over: transport))
+                for isOnEventLoop in [true, false] {
+                    bars += try await measure(count, over: transport, isOnEventLoop: isOnEventLoop)
+                }
             }
         }
         return bars
     }
 
-    private func bar(_ count: Int64, over transport: Transport) async throws -> Bar {
+    private func measure(_ count: Int64, over transport: Transport, isOnEventLoop: Bool) async throws -> [Bar] {
         let bare = try BareRedis(transport)
         let cache = try WarmCache(detectorCount: count, on: bare)
         let commands = BareRedis.Commands(cache.commands(for: cache.detectors))
@@ -41,20 +43,43 @@ struct LookupBenchmark: Benchmark {
         guard ours == theirs else {
             throw NotWarm(description: "a lookup sends \(ours) bytes, the bare loop \(theirs): mend the bare commands")
         }
-        let times = try await Stopwatch.compare(rounds: 60, batch: count == 1 ? 100 : 10, look) {
-            try bare.roundTrip(commands) { reply in
-                guard reply.pointee.elements == cache.detectors.count + 2 else {
-                    throw NotWarm(description: "the bare loop got too few replies")
+        let batch = cache.batch(for: cache.detectors)
+        let runs = count == 1 ? 100 : 10
+        let (whole, client) = try await withTaskExecutorPreference(isOnEventLoop ? node.executor : nil) {
+            let bareLoop = {
+                try bare.roundTrip(commands) { reply in
+                    guard reply.pointee.elements == cache.detectors.count + 2 else {
+                        throw NotWarm(description: "the bare loop got too few replies")
+                    }
                 }
             }
+            let whole = try await Stopwatch.compare(rounds: 60, batch: runs, look, with: bareLoop)
+            let client = try await Stopwatch.compare(rounds: 60, batch: runs) {
+                guard try await node.send([batch]).first?.count == cache.detectors.count + 2 else {
+                    throw NotWarm(description: "the client got too few replies")
+                }
+            } with: {
+                try bareLoop()
+            }
+            return (whole, client)
         }
         await node.close()
-        return Bar(
-            name: "warm lookup / bare hiredis, \(count) detector\(count == 1 ? "" : "s"), \(transport.name)",
-            figure: times.ratio,
-            limit: .atMost(1.5),
-            origin: "\(Bar.text(times.ours)) µs / \(Bar.text(times.baseline)) µs"
-        )
+        let detectors = "\(count) detector\(count == 1 ? "" : "s")"
+        let place = isOnEventLoop ? "on the node's executor" : "on the pool"
+        return [
+            Bar(
+                name: "warm lookup / bare hiredis, \(detectors), \(transport.name), \(place)",
+                figure: whole.ratio,
+                limit: .atMost(1.5),
+                origin: "\(Bar.text(whole.ours)) µs / \(Bar.text(whole.baseline)) µs"
+            ),
+            Bar(
+                name: "  of which the client alone, without reading the answer",
+                figure: client.ratio,
+                limit: isOnEventLoop ? .atMost(1.5) : .none,
+                origin: "\(Bar.text(client.ours)) µs / \(Bar.text(client.baseline)) µs"
+            ),
+        ]
     }
 
     /// How many bytes one run of something sends, as the server counts them.

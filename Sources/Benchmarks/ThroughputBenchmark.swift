@@ -13,34 +13,36 @@ struct ThroughputBenchmark: Benchmark {
         let cache = try WarmCache(detectorCount: 1, on: BareRedis(server.unix))
         let command = cache.command(for: 1)
         let node = RedisNode(server.unix.configuration, logger: .silent)
-        var rates: (ours: [Double], baseline: [Double]) = ([], [])
+        var rates: (executor: [Double], pool: [Double], baseline: [Double]) = ([], [], [])
         for round in 0...5 {
-            if round == 1 { rates = ([], []) }
-            rates.ours.append(try await ours(node, command))
+            if round == 1 { rates = ([], [], []) }
+            rates.executor.append(try await ours(node, command, on: node.executor))
+            rates.pool.append(try await ours(node, command, on: nil))
             rates.baseline.append(try await baseline(server, command))
         }
         await node.close()
-        let (ours, baseline) = (Stopwatch.median(rates.ours), Stopwatch.median(rates.baseline))
-        return [
-            Bar(
-                name: "\(depth) tasks on one connection / redis-benchmark -c 1 -P \(depth)",
+        let baseline = Stopwatch.median(rates.baseline)
+        return [("on the node's executor", rates.executor), ("on the pool", rates.pool)].map { place, rates in
+            let ours = Stopwatch.median(rates)
+            return Bar(
+                name: "\(depth) tasks on one connection / redis-benchmark -c 1 -P \(depth), \(place)",
                 figure: ours / baseline,
                 limit: .atLeast(0.6),
                 origin: "\(Int(ours)) / \(Int(baseline)) commands a second, unix socket"
             )
-        ]
+        }
     }
 
-    private func ours(_ node: RedisNode, _ words: [String]) async throws -> Double {
+    private func ours(_ node: RedisNode, _ words: [String], on executor: (any TaskExecutor)?) async throws -> Double {
         let key = words[1]
+        let command = RedisCommand(words[0], arguments: words.dropFirst().map { RedisArgument.string($0) })
         let share = count / depth
         let microseconds = try await Stopwatch.microseconds {
             try await withThrowingTaskGroup(of: Void.self) { group in
                 for _ in 0..<depth {
-                    group.addTask {
+                    group.addTask(executorPreference: executor) {
                         for _ in 0..<share {
-                            let arguments = words.dropFirst().map { RedisArgument.string($0) }
-                            let reply = try await node.send(RedisCommand(words[0], arguments: arguments), key: key)
+                            let reply = try await node.send(command, key: key)
                             guard reply.array?.count == words.count - 2 else { throw NotWarm(description: "\(reply)") }
                         }
                     }

@@ -1,5 +1,6 @@
 import Freshet
 import Keyspace
+import Redis
 
 #if canImport(FoundationEssentials)
     import FoundationEssentials
@@ -72,6 +73,14 @@ struct WarmCache {
     func commands(for detectors: some Sequence<Int64>) -> [[String]] {
         let head = ["HMGET", namespace.headKey(bucket: 0)] + Head.readerFields
         return [["MULTI"], head, ["TIME"]] + detectors.map(command) + [["EXEC"]]
+    }
+
+    /// The same as a batch of the client's.
+    func batch(for detectors: some Sequence<Int64>) -> RedisBatch {
+        let commands = commands(for: detectors).dropFirst().dropLast().map { words in
+            RedisCommand(words[0], arguments: words.dropFirst().map { RedisArgument.string($0) })
+        }
+        return RedisBatch(key: namespace.headKey(bucket: 0), commands: commands, isTransaction: true)
     }
 
     /// The command that reads one detector.
