@@ -24,8 +24,11 @@ struct LookupBenchmark: Benchmark {
         let cache = try WarmCache(detectorCount: count, on: bare)
         let commands = BareRedis.Commands(cache.commands(for: cache.detectors))
         let node = RedisNode(transport.configuration, logger: .silent)
-        let lookup = WorkflowLookup(
+        var options = CacheOptions()
+        options.registry = CacheRegistry()
+        let lookup = try WorkflowLookup(
             redis: node,
+            options: options,
             loader: { keys in throw NotWarm(description: "\(keys.count) keys were loaded") },
             logger: .silent
         )
