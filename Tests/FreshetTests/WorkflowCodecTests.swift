@@ -121,10 +121,11 @@ struct WorkflowCodecTests {
                 default: bytes.remove(at: place)
                 }
             }
+            // One record of an issue, not one expectation for each round: those would take most of the time.
             do {
-                #expect(try WorkflowCodec.decode(bytes[...]).count <= sound.count / 48)
+                if try WorkflowCodec.decode(bytes[...]).count > sound.count / 48 { Issue.record("too many: \(bytes)") }
             } catch {
-                #expect(error == .malformed)
+                if error != .malformed { Issue.record("\(error): \(bytes)") }
             }
         }
     }
