@@ -247,9 +247,9 @@ struct CacheReader<Key: Hashable & Sendable, Value: Sendable>: Sendable {
             // A key of another type, or a server that answers only in part.
             return missed(.damaged)
         }
-        let variantText = fields[2 * position + 1].string
-        miss.generations.entity = fields[0].string.flatMap { Generation($0) }
-        miss.generations.variant = variantText.flatMap { Generation($0) }
+        let variantText = fields[2 * position + 1].bytes
+        miss.generations.entity = fields[0].bytes.flatMap { Generation(utf8: $0) }
+        miss.generations.variant = variantText.flatMap { Generation(utf8: $0) }
         guard case .bulk(let bytes) = fields[2 * position + 2] else { return missed(.absent) }
         guard let time = bucket.time else {
             return missed(bucket.trust == .unreachable ? .unreachable : .degraded)

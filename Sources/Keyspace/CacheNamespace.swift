@@ -59,7 +59,8 @@ public struct CacheNamespace: Hashable, Sendable {
 
     /// The key of a bucket's head.
     public func headKey(bucket: Int) -> String {
-        "\(prefix):\(name):{\(bucket)}"
+        // Put together by hand: an interpolation takes five times as long, and a lookup needs one for every entity.
+        prefix + ":" + name + ":{" + String(bucket) + "}"
     }
 
     /// The key that is written when the namespace is bumped, and at no other time, for readers that have Redis tell them.
@@ -72,7 +73,7 @@ public struct CacheNamespace: Hashable, Sendable {
 
     /// The key that holds an entity's generations and entries.
     public func key(of entity: Entity) -> String {
-        "\(headKey(bucket: bucket(of: entity))):\(entity.text)"
+        headKey(bucket: bucket(of: entity)) + ":" + entity.text
     }
 
     /// The key that says who is loading a variant of an entity.

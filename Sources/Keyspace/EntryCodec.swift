@@ -65,7 +65,7 @@ public enum EntryCodec {
         writer.write(UInt64(bitPattern: entry.stamp.readAt.microseconds))
         writer.write(UInt32(entry.payload.count))
         writer.write(bytes: entry.payload)
-        // A pointer for the length of the call, because the checksum takes eight bytes at a time.
+        // A pointer for the length of the call, because the checksum takes sixteen bytes at a time.
         writer.write(writer.bytes.withUnsafeBytes { CRC32.checksum(of: $0) })
         return writer.bytes
     }
@@ -76,7 +76,7 @@ public enum EntryCodec {
         guard bytes[0] == magic else { throw .notAnEntry }
         guard bytes[1] == version else { throw .unknownVersion(bytes[1]) }
         guard bytes.count >= overhead else { throw .wrongLength }
-        // A pointer for the length of the call, because the checksum takes eight bytes at a time and the header's fields lie
+        // A pointer for the length of the call, because the checksum takes sixteen bytes at a time and the header's fields lie
         // at any address; the guard above has made sure that the whole header is there.
         let stamp = try bytes.withUnsafeBytes { Self.stamp(of: $0) }.get()
         return Entry(stamp: stamp, payload: bytes[headerLength..<(bytes.count - checksumLength)])
