@@ -12,14 +12,12 @@ public import Postgres
 /// Its role needs SELECT on the three tables and membership in `freshet_reader`.
 public struct PostgresDetectorLoader: Sendable {
     private let pool: PostgresPool
-    private let statement: String
-    private let statementWithoutIdentity: String
+    private let statement: KeyedStatement
 
     /// A loader that takes its connections from a pool, which it does not close.
     public init(pool: PostgresPool, tables: DataSourceTables = DataSourceTables()) {
         self.pool = pool
-        statement = Self.statement(tables, identity: "freshet.identity()")
-        statementWithoutIdentity = Self.statement(tables, identity: "NULL::text")
+        statement = KeyedStatement { Self.statement(tables, identity: $0) }
     }
 
     /// The detectors of each key, from one statement, hence from one snapshot.
@@ -29,35 +27,12 @@ public struct PostgresDetectorLoader: Sendable {
         // A text with a NUL is in no column of Postgres, and cannot be sent.
         let asked = keys.filter { !$0.type.utf8.contains(0) && !$0.sourceID.utf8.contains(0) }
         let parameters: [PostgresParameter] = [.array(asked.map(\.type)), .array(asked.map(\.sourceID))]
-        return try await pool.withConnection { connection in
-            let result: QueryResult
-            do {
-                result = try await connection.query(statement, parameters)
-            } catch let error as PostgresError where error.isAboutMissingSchema {
-                // Freshet was taken out of this database: the values are right, and are not stored.
-                do {
-                    result = try await connection.query(statementWithoutIdentity, parameters)
-                } catch let second as PostgresError where second.code == .server {
-                    // More than the schema is missing, and the schema tells that best.
-                    throw error
-                }
-            }
-            var values = Dictionary(keys.map { ($0, [Detector]()) }) { first, _ in first }
-            for row in 0..<result.rowCount {
-                guard let ordinality = try result.int64(row, Column.ordinality) else { continue }
-                guard asked.indices.contains(Int(ordinality) - 1) else { continue }
-                values[asked[Int(ordinality) - 1], default: []].append(try Detector(result, row: row))
-            }
-            return LoadedValues(
-                values: values,
-                postgres: result.rowCount > 0 ? result.string(0, 0) : nil,
-                rowCount: result.rowCount
-            )
+        return try await statement.load(keys, asked: asked, parameters, over: pool) { result, row in
+            try Detector(result, row: row)
         }
     }
 
     fileprivate enum Column {
-        static let ordinality = 1
         static let id = 2
         static let name = 3
         static let type = 4

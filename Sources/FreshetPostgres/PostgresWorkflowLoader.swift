@@ -12,14 +12,12 @@ public import Postgres
 /// Its role needs SELECT on the two tables and membership in `freshet_reader`.
 public struct PostgresWorkflowLoader: Sendable {
     private let pool: PostgresPool
-    private let statement: String
-    private let statementWithoutIdentity: String
+    private let statement: KeyedStatement
 
     /// A loader that takes its connections from a pool, which it does not close.
     public init(pool: PostgresPool, tables: WorkflowTables = WorkflowTables()) {
         self.pool = pool
-        statement = Self.statement(tables, identity: "freshet.identity()")
-        statementWithoutIdentity = Self.statement(tables, identity: "NULL::text")
+        statement = KeyedStatement { Self.statement(tables, identity: $0) }
     }
 
     /// The enabled workflows of each key, from one statement, hence from one snapshot.
@@ -31,35 +29,12 @@ public struct PostgresWorkflowLoader: Sendable {
         let parameters: [PostgresParameter] = [
             .array(keys.map(\.detectorID)), .array(keys.map(\.environment.id)),
         ]
-        return try await pool.withConnection { connection in
-            let result: QueryResult
-            do {
-                result = try await connection.query(statement, parameters)
-            } catch let error as PostgresError where error.isAboutMissingSchema {
-                // Freshet was taken out of this database: the values are right, and are not stored.
-                do {
-                    result = try await connection.query(statementWithoutIdentity, parameters)
-                } catch let second as PostgresError where second.code == .server {
-                    // More than the schema is missing, and the schema tells that best.
-                    throw error
-                }
-            }
-            var values = Dictionary(keys.map { ($0, [Workflow]()) }) { first, _ in first }
-            for row in 0..<result.rowCount {
-                guard let ordinality = try result.int64(row, Column.ordinality) else { continue }
-                guard keys.indices.contains(Int(ordinality) - 1) else { continue }
-                values[keys[Int(ordinality) - 1], default: []].append(try Workflow(result, row: row))
-            }
-            return LoadedValues(
-                values: values,
-                postgres: result.rowCount > 0 ? result.string(0, 0) : nil,
-                rowCount: result.rowCount
-            )
+        return try await statement.load(keys, asked: keys, parameters, over: pool) { result, row in
+            try Workflow(result, row: row)
         }
     }
 
     fileprivate enum Column {
-        static let ordinality = 1
         static let id = 2
         static let name = 3
         static let enabled = 4
@@ -120,12 +95,5 @@ extension Workflow {
             dateAdded: Date(microsecondsSince1970: try result.int64(row, Column.dateAdded) ?? 0),
             dateUpdated: Date(microsecondsSince1970: try result.int64(row, Column.dateUpdated) ?? 0)
         )
-    }
-}
-
-extension PostgresError {
-    /// Whether a statement failed because Freshet is not installed.
-    var isAboutMissingSchema: Bool {
-        sqlState == .invalidSchemaName || sqlState == .undefinedFunction
     }
 }
