@@ -97,7 +97,8 @@ struct PassPlan: Equatable, Sendable {
                     expected: expected,
                     next: after,
                     vouched: isLast && distrust == nil ? head.time : nil,
-                    snapshot: isLast ? snapshot : nil,
+                    // Neither a promise nor a reader with a token may rely on what escaped the triggers.
+                    snapshot: isLast && distrust == nil ? snapshot : nil,
                     bumpsNamespace: bumpsNamespace,
                     entities: chunk
                 )
