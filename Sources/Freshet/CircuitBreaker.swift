@@ -37,8 +37,8 @@ struct CircuitBreaker: Sendable {
     enum Outcome: Sendable {
         case answered(after: Duration)
         case failed
-        /// Its caller was cancelled, which says nothing of Redis.
-        case abandoned
+        /// Its caller was cancelled: a failure where it had waited for a tenth of what is slow, as callers with deadlines do.
+        case abandoned(after: Duration)
     }
 
     private let limits: BreakerLimits
@@ -71,7 +71,11 @@ struct CircuitBreaker: Sendable {
         switch outcome {
         case .answered(let duration): isGood = duration <= limits.slow
         case .failed: isGood = false
-        case .abandoned:
+        case .abandoned(let duration):
+            guard duration < limits.slow / 10 else {
+                isGood = false
+                break
+            }
             if case .probing(let pause) = state { state = .open(until: now, pause: pause) }
             return
         }

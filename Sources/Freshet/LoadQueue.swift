@@ -75,10 +75,13 @@ final class LoadQueue<Key: Hashable & Sendable, Value: Sendable>: Sendable {
                 do { result = .success(try await loader(batch.keys)) } catch { result = .failure(error) }
                 end(batch.id, with: result)
             }
-            state.withLockedValue { state in
+            let (isAbandoned, next) = state.withLockedValue { state in
                 // It may have ended already, and then is not kept.
                 if state.machine.isLoading(batch.id) { state.tasks[batch.id] = task }
+                return (state.machine.isAbandoned(batch.id), state.machine.more())
             }
+            if isAbandoned { task.cancel() }
+            perform(next)
         }
     }
 

@@ -75,6 +75,14 @@ struct LoadQueueStateMachine<Key: Hashable & Sendable>: Sendable {
         return .nothing
     }
 
+    /// What to do after a load has begun: the line may be longer than it took in.
+    mutating func more() -> Action {
+        isWindowOpen ? .wait : begin()
+    }
+
+    /// Whether everybody who waited for a load has left.
+    func isAbandoned(_ batch: Int) -> Bool { callers[batch]?.isEmpty == true }
+
     private mutating func begin() -> Action {
         guard hasRoom, !line.isEmpty else { return .wait }
         var keys: Set<Key> = []

@@ -222,7 +222,7 @@ public final class ReadThroughCache<Key: Hashable & Sendable, Value: Sendable>: 
             hits: keys.count - misses.count,
             misses: misses.lazy.map(\.miss.reason)
         )
-        let loaded = misses.isEmpty ? [:] : try await load(misses)
+        let loaded = misses.isEmpty ? [:] : try await load(misses, isShared: token == nil)
         let answers = zip(keys, reading.findings).compactMap { key, finding -> CacheAnswer<Value>? in
             switch finding {
             case .hit(let value): CacheAnswer(value: value, source: .hit)
@@ -247,7 +247,7 @@ public final class ReadThroughCache<Key: Hashable & Sendable, Value: Sendable>: 
             return reading
         } catch {
             guard error.code != .cancelled else {
-                ended(.abandoned)
+                ended(.abandoned(after: start.duration(to: .now)))
                 throw CancellationError()
             }
             ended(.failed)
@@ -319,7 +319,12 @@ public final class ReadThroughCache<Key: Hashable & Sendable, Value: Sendable>: 
         )
     }
 
-    private func load(_ misses: [(key: Key, miss: Reader.Miss)]) async throws -> [Key: Value] {
+    /// - Parameter isShared: Whether others' loads will do, of this process or of another; one who waits for a commit of its own
+    ///   relies on nobody's reading but its own.
+    private func load(
+        _ misses: [(key: Key, miss: Reader.Miss)],
+        isShared: Bool
+    ) async throws -> [Key: Value] {
         var own: [FlightKey] = []
         var held: [FlightKey] = []
         var unstamped: [Key] = []
@@ -338,16 +343,22 @@ public final class ReadThroughCache<Key: Hashable & Sendable, Value: Sendable>: 
                 claim: claimed.claim
             )
             // What would be too old to be served by the time it is there is not waited for.
-            if claimed.isHeld, options.sharing.wait > .zero, isHealthy || age > options.sharing.wait {
+            if claimed.isHeld, isShared, options.sharing.wait > .zero, isHealthy || age > options.sharing.wait {
                 held.append(flightKey)
             } else {
                 own.append(flightKey)
             }
         }
-        async let loaded = fly(own) { try await self.loadAndFill($0) }
+        async let loaded = isShared ? fly(own) { try await self.loadAndFill($0) } : loadAlone(own)
         async let awaited = fly(held) { try await self.awaitOthers($0) }
         async let others = unstamped.isEmpty ? [:] : queue.values(of: unstamped).values
         return try await loaded.merging(awaited) { first, _ in first }.merging(others) { first, _ in first }
+    }
+
+    private func loadAlone(_ flightKeys: [FlightKey]) async throws -> [Key: Value] {
+        guard !flightKeys.isEmpty else { return [:] }
+        let loaded = try await loadAndFill(flightKeys)
+        return Dictionary(uniqueKeysWithValues: loaded.map { ($0.key.key, $0.value) })
     }
 
     private func fly(
@@ -412,7 +423,11 @@ public final class ReadThroughCache<Key: Hashable & Sendable, Value: Sendable>: 
         while !missing.isEmpty, ContinuousClock.now < end {
             try await Task.sleep(for: poll.next())
             let keys = Array(missing.keys)
-            guard let reading = try await read(keys, token: nil), reading.trust != .disabled else { break }
+            // What the callers were told of trust must hold for what they are given.
+            let isHealthy = flightKeys.contains { $0.stretch == nil }
+            guard let reading = try await read(keys, token: nil),
+                reading.trust == .healthy || (reading.trust == .degraded && !isHealthy)
+            else { break }
             var misses: [(key: Key, miss: Reader.Miss)] = []
             for (key, finding) in zip(keys, reading.findings) {
                 switch finding {

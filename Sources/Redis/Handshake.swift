@@ -17,18 +17,36 @@ struct Handshake {
         case authenticate
         case select
         case setName
-        case track(redirectedTo: Int64)
+        case track(Tracker)
+        case find(Tracker)
     }
 
     private let configuration: RedisConfiguration
     private let name: String
     private var steps: [Step]
 
+    /// Says that the connection that is told is not at the other end, after a reply to `CLIENT LIST`; nil where it is.
+    private func strayedFailure(_ reply: RedisReply, _ tracker: Tracker) -> RedisError? {
+        if reply.string?.contains("name=\(tracker.name) ") == true { return nil }
+        return RedisError(
+            .cannotConnect,
+            "cannot track keys on \(configuration): two connections lead to two servers; give the address of one"
+        )
+    }
+
+    /// The connection that is told when keys change.
+    struct Tracker: Hashable, Sendable {
+        /// Its client id, which is only unique within a server.
+        var clientID: Int64
+        /// Its name, which nobody else has.
+        var name: String
+    }
+
     /// - Parameters:
     ///   - name: What `CLIENT LIST` calls the connection.
-    ///   - tracker: The client id of the connection that is told when keys change which this one reads after
-    ///     `CLIENT CACHING YES`; nil does not track.
-    init(_ configuration: RedisConfiguration, name: String = "freshet", redirectingTo tracker: Int64? = nil) {
+    ///   - tracker: The connection that is told when keys change which this one reads after `CLIENT CACHING YES`; nil does
+    ///     not track.
+    init(_ configuration: RedisConfiguration, name: String = "freshet", redirectingTo tracker: Tracker? = nil) {
         self.configuration = configuration
         self.name = name
         steps = []
@@ -36,7 +54,8 @@ struct Handshake {
         if configuration.database != 0 { steps.append(.select) }
         // Always: its reply proves that a Redis that wants no further credentials is at the other end.
         steps.append(.setName)
-        if let tracker { steps.append(.track(redirectedTo: tracker)) }
+        // A name can lead to several servers, and client ids are small numbers: another client there may have this one.
+        if let tracker { steps += [.track(tracker), .find(tracker)] }
     }
 
     /// What to send, in order.
@@ -54,7 +73,9 @@ struct Handshake {
                 return RedisCommand("CLIENT", "SETNAME", .string(name))
             case .track(let tracker):
                 // Without NOLOOP: with it, a write of one's own ends the tracking of the key and says nothing (tried).
-                return RedisCommand("CLIENT", "TRACKING", "ON", "REDIRECT", .integer(tracker), "OPTIN")
+                return RedisCommand("CLIENT", "TRACKING", "ON", "REDIRECT", .integer(tracker.clientID), "OPTIN")
+            case .find(let tracker):
+                return RedisCommand("CLIENT", "LIST", "ID", .integer(tracker.clientID))
             }
         }
     }
@@ -64,6 +85,9 @@ struct Handshake {
         guard !steps.isEmpty else { return .done }
         let step = steps.removeFirst()
         if let error = reply.error, let failure = failure(of: step, error) {
+            return .failed(failure)
+        }
+        if case .find(let tracker) = step, let failure = strayedFailure(reply, tracker) {
             return .failed(failure)
         }
         return steps.isEmpty ? .done : .wait
@@ -96,7 +120,7 @@ struct Handshake {
             )
         case (.setName, .permissionDenied), (.setName, .generic):
             return nil
-        case (.track, _):
+        case (.track, _), (.find, _):
             return RedisError(
                 .cannotConnect,
                 "cannot track keys on \(configuration): \(error)",

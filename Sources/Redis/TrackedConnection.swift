@@ -28,7 +28,7 @@ public final class TrackedConnection: Sendable {
 
     /// What `CLIENT LIST` calls the connection for what is read.
     public static let dataConnectionName = "freshet-tracked"
-    /// What `CLIENT LIST` calls the connection that is told of changes.
+    /// What the name begins with by which `CLIENT LIST` calls the connection that is told of changes.
     public static let invalidationConnectionName = "freshet-invalidations"
 
     private let configuration: RedisConfiguration

@@ -62,14 +62,15 @@ final class TrackedConnectionCore: RequestSink, @unchecked Sendable {
             let text = "cannot connect to \(configuration): no answer within \(limit.nanoseconds / 1_000_000) ms"
             end(RedisError(.cannotConnect, text))
         }
-        let handshake = Handshake(configuration, name: TrackedConnection.invalidationConnectionName)
+        let name = "\(TrackedConnection.invalidationConnectionName)-\(UInt64.random(in: .min ... .max))"
+        let handshake = Handshake(configuration, name: name)
         connect {
             InvalidationHandler(configuration: $0, handshake: handshake)
         } then: { [self] handler in
             invalidations = handler
             handler.start { [self] event in
                 switch event {
-                case .ready(let clientID): track(redirectingTo: clientID)
+                case .ready(let clientID): track(redirectingTo: Handshake.Tracker(clientID: clientID, name: name))
                 case .invalidated(let keys): for key in keys { report(.invalidated(key: key)) }
                 case .invalidatedEverything: report(.invalidatedEverything)
                 case .closed(let error): end(error)
@@ -79,11 +80,11 @@ final class TrackedConnectionCore: RequestSink, @unchecked Sendable {
         return promise.futureResult
     }
 
-    private func track(redirectingTo clientID: Int64) {
+    private func track(redirectingTo tracker: Handshake.Tracker) {
         let handshake = Handshake(
             configuration,
             name: TrackedConnection.dataConnectionName,
-            redirectingTo: clientID
+            redirectingTo: tracker
         )
         connect {
             ConnectionHandler(configuration: $0, handshake: handshake)

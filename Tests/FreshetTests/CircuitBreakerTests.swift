@@ -71,9 +71,17 @@ struct CircuitBreakerTests {
     @Test func `a probe whose caller is cancelled leaves the next read to find out`() {
         var breaker = breaker()
         for _ in 1...3 { read(&breaker, at: .zero, .failed) }
-        read(&breaker, at: .seconds(1), .abandoned)
+        read(&breaker, at: .seconds(1), .abandoned(after: .milliseconds(1)))
         read(&breaker, at: .seconds(1), .answered(after: .zero))
         #expect(!breaker.isOpen)
+    }
+
+    @Test func `callers who give up before Redis does open it, too`() {
+        var breaker = breaker()
+        for _ in 1...3 { read(&breaker, at: .zero, .abandoned(after: .milliseconds(10))) }
+        #expect(breaker.isOpen)
+        read(&breaker, at: .seconds(1), .abandoned(after: .milliseconds(10)))
+        expectAway(&breaker, at: .seconds(2))
     }
 
     @Test func `a read from before it opened that ends well closes it`() {

@@ -71,6 +71,18 @@ struct LoadQueueStateMachineTests {
         #expect(batch(third)?.keys.count == 4)
     }
 
+    @Test func `a line that is longer than one load goes into several at once`() throws {
+        var machine = machine(loads: 2)
+        for caller in 1...3 { _ = machine.arrive(caller, keys: Array((caller * 100)..<(caller * 100 + 6))) }
+        let first = machine.windowPassed()
+        #expect(batch(first)?.keys.count == 6)
+        let second = machine.more()
+        #expect(batch(second)?.keys.count == 6)
+        let third = machine.more()
+        #expect(batch(third) == nil)
+        #expect(machine.loadCount == 2)
+    }
+
     @Test func `who leaves the line is not loaded for, and the last to leave a load ends it`() throws {
         var machine = machine(window: .zero, loads: 1)
         let first = try #require(batch(machine.arrive(1, keys: [1])))

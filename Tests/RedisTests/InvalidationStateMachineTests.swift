@@ -116,14 +116,28 @@ import Testing
     }
 
     @Test func `a connection that is refused tracking is of no use`() {
-        var handshake = Handshake(.local, redirectingTo: 7)
+        var handshake = Handshake(.local, redirectingTo: .init(clientID: 7, name: "n"))
         let words = handshake.commands.map { $0.arguments.map { String(decoding: $0, as: UTF8.self) } }
-        #expect(words.last == ["CLIENT", "TRACKING", "ON", "REDIRECT", "7", "OPTIN"])
+        #expect(words.dropFirst().first == ["CLIENT", "TRACKING", "ON", "REDIRECT", "7", "OPTIN"])
+        #expect(words.last == ["CLIENT", "LIST", "ID", "7"])
         _ = handshake.received(.simple("OK"))
         guard case .failed(let error) = handshake.received(.error(RedisServerError(line: "ERR no such client"))) else {
             Issue.record("accepted")
             return
         }
         #expect(error.code == .cannotConnect)
+    }
+
+    @Test(arguments: ["", "id=7 addr=127.0.0.1:1 name= age=1", "id=7 addr=127.0.0.1:1 name=n2 age=1"])
+    func `a connection whose client id is another's at the server is of no use`(list: String) {
+        var handshake = Handshake(.local, redirectingTo: .init(clientID: 7, name: "n"))
+        _ = handshake.received(.simple("OK"))
+        _ = handshake.received(.simple("OK"))
+        guard case .failed(let error) = handshake.received(.bulk(Array(list.utf8))) else {
+            Issue.record("accepted")
+            return
+        }
+        #expect(error.message.contains("two servers"))
+        #expect(error.isRetryable)
     }
 }

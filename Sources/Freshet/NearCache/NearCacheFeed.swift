@@ -84,7 +84,11 @@ struct NearCacheFeed<Key: Hashable & Sendable, Value: Sendable>: Sendable {
             try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask { try await poll(connection, session, wasHealthy) }
                 // At once, not when the next poll fails: what was lost is opened again the sooner.
-                group.addTask { for await error in losses { throw error } }
+                group.addTask {
+                    for await error in losses { throw error }
+                    // Cancelled: whichever of the two ends first, the session ends by throwing.
+                    throw CancellationError()
+                }
                 defer { group.cancelAll() }
                 try await group.next()
             }

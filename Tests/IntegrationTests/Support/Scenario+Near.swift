@@ -75,7 +75,7 @@ extension Scenario {
     /// Ends the connections of this name, as a network or an administrator would.
     func killClients(named name: String) async throws {
         let list = try await command("CLIENT", "LIST").string ?? ""
-        for line in list.split(separator: "\n") where line.contains(" name=\(name) ") {
+        for line in list.split(separator: "\n") where line.contains(" name=\(name)") {
             guard let id = line.split(separator: " ").first(where: { $0.hasPrefix("id=") })?.dropFirst(3) else {
                 continue
             }
