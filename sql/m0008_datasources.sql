@@ -2,9 +2,16 @@
 --
 -- Optional: where it is not attached it does not exist, costs nothing, and is missed by nobody.
 --
--- Locks: ACCESS EXCLUSIVE on the journal for a moment, when its columns are added: writers to attached tables wait as long.
+-- Locks: ACCESS EXCLUSIVE on the journal for a moment, when its columns are added. It is tried for without queueing, so
+-- writers to attached tables wait for that moment only; where it cannot be had, this fails, and is tried again.
 
 SET LOCAL ROLE freshet_owner;
+
+DO $$
+BEGIN
+    PERFORM freshet.lock_tables(ARRAY['freshet.change'], 'ACCESS EXCLUSIVE', 200);
+END
+$$;
 
 ALTER TABLE freshet.change
     ADD COLUMN datasource_ids          bigint[],

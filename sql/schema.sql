@@ -917,6 +917,13 @@ DECLARE
 }}@declare@BEGIN
     SELECT s.value::bigint INTO row_limit FROM freshet.setting AS s WHERE s.name = 'escalation_rows';
     BEGIN
+        -- First of all: the cast from a type of the application's may be a function of anybody's, which must not run here.
+        PERFORM FROM @side@_rows AS r
+        WHERE NOT ({{both| AND |pg_catalog.pg_typeof(r.<column>) = ANY ('<types>'::pg_catalog.regtype[])}})
+        LIMIT 1;
+        IF FOUND THEN
+            RAISE EXCEPTION 'a column was retyped';
+        END IF;
 @read@
     EXCEPTION WHEN OTHERS THEN
         RAISE LOG 'freshet: rows of %.% could not be read: % (%)', TG_TABLE_SCHEMA, TG_TABLE_NAME, SQLERRM, SQLSTATE;
@@ -946,11 +953,18 @@ DECLARE
         IF TG_OP = 'UPDATE' AND NOT (OLD OPERATOR(pg_catalog.*<>) NEW) THEN
             RETURN NULL;
         END IF;
+        -- The types first, as above.
         IF TG_OP <> 'INSERT' THEN
+            IF NOT ({{both| AND |pg_catalog.pg_typeof(OLD.<column>) = ANY ('<types>'::pg_catalog.regtype[])}}) THEN
+                RAISE EXCEPTION 'a column was retyped';
+            END IF;
 {{both|
 |            old_<role> := OLD.<column>::<type>;}}
         END IF;
         IF TG_OP <> 'DELETE' THEN
+            IF NOT ({{both| AND |pg_catalog.pg_typeof(NEW.<column>) = ANY ('<types>'::pg_catalog.regtype[])}}) THEN
+                RAISE EXCEPTION 'a column was retyped';
+            END IF;
 {{both|
 |            new_<role> := NEW.<column>::<type>;}}
         END IF;
@@ -1181,8 +1195,10 @@ CREATE FUNCTION freshet.write_out(template text, subject text, columns jsonb) RE
     CROSS JOIN LATERAL (
         SELECT pg_catalog.string_agg(
             -- The name last, because it may look like any of the others.
-            pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(m.part[3],
+            pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(m.part[3],
                 '<role>', c.role),
+                -- bigint, smallint, integer; text, varchar.
+                '<types>', CASE c.kind WHEN 'integer' THEN '{20,21,23}' ELSE '{25,1043}' END),
                 '<type>', CASE c.kind WHEN 'integer' THEN 'bigint' ELSE 'text' END),
                 '<journal>', c.journaled_as),
                 '<column>', pg_catalog.quote_ident(write_out.columns ->> c.role)),
