@@ -7,10 +7,10 @@ import Redis
 struct CacheCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "cache",
-        abstract: "Switches the cache off or on for all readers.",
+        abstract: "Switches the caches off or on for all readers.",
         discussion: """
-            Off: readers load everything and store nothing, from their next lookup on, without a deployment. Invalidation goes
-            on, so that the cache is right when it is switched on again.
+            All caches behind the prefix at once. Off: readers load everything and store nothing, from their next lookup on, without a deployment. Invalidation goes
+            on, so that the caches are right when they are switched on again.
 
             The switch lies in Redis, beside the data: a Redis that loses its data loses the switch.
 
@@ -34,14 +34,18 @@ struct CacheCommand: AsyncParsableCommand {
     func run() async throws {
         let settings = try options.resolve()
         let redis = RedisNode(settings.redis, logger: settings.logger(.error))
-        let batches = settings.namespace.buckets.map { bucket in
-            let head = settings.namespace.headKey(bucket: bucket)
-            let command =
-                switch position {
-                case .off: RedisCommand("HSET", .string(head), "switch", "off")
-                case .on: RedisCommand("HDEL", .string(head), "switch")
-                }
-            return RedisBatch(key: head, commands: [command])
+        let namespaces =
+            [settings.namespace] + FurtherCache.allCases.map { settings.namespace.sibling(named: $0.rawValue) }
+        let batches = namespaces.flatMap { namespace in
+            namespace.buckets.map { bucket in
+                let head = namespace.headKey(bucket: bucket)
+                let command =
+                    switch position {
+                    case .off: RedisCommand("HSET", .string(head), "switch", "off")
+                    case .on: RedisCommand("HDEL", .string(head), "switch")
+                    }
+                return RedisBatch(key: head, commands: [command])
+            }
         }
         let result: Result<[[RedisReply]], RedisError>
         do {
@@ -51,6 +55,6 @@ struct CacheCommand: AsyncParsableCommand {
         }
         await redis.close()
         for reply in try result.get().joined() { _ = try reply.get() }
-        try Terminal.write("\(settings.namespace): \(position.rawValue)")
+        for namespace in namespaces { try Terminal.write("\(namespace): \(position.rawValue)") }
     }
 }

@@ -45,7 +45,8 @@ extension Failure {
         switch sqlState {
         case .insufficientPrivilege, .invalidPassword, .invalidAuthorization: return .permission
         case .undefinedTable, .undefinedColumn, .undefinedFunction, .undefinedObject, .invalidSchemaName,
-            .featureNotSupported, .objectNotInPrerequisiteState, .raiseException, .readOnlyTransaction:
+            .featureNotSupported, .objectNotInPrerequisiteState, .raiseException, .readOnlyTransaction,
+            .datatypeMismatch, .wrongObjectType, .invalidParameterValue:
             return .configuration
         case .lockNotAvailable: return .unreachable
         default: break
@@ -59,6 +60,8 @@ extension Failure {
         var text = "\(error)"
         if let sqlState = error.sqlState, isMissingSchema(error, sqlState) {
             text += "; run freshet migrate, in this database"
+        } else if let hint = error.hint, hint.contains("freshet.") {
+            text += "; \(hint)"
         } else if error.sqlState == .undefinedTable || error.sqlState == .undefinedColumn {
             text += "; name your tables with --workflow-table and --link-table, and give them the usual columns"
         } else if let hint = error.hint {

@@ -18,7 +18,7 @@ struct StatusReport {
         case .disabled: problems.append("the cache is switched off: readers load everything")
         case .unreachable: problems.append("Redis cannot be reached: \(head.unreachable ?? "no answer")")
         }
-        for cache in further where head.trust == .healthy && cache.head.trust == .degraded {
+        for cache in further where head.trust != .degraded && cache.head.trust == .degraded {
             problems.append(
                 "no worker vouches for the cache \(cache.name): readers take entries only while they are young"
             )
@@ -27,7 +27,9 @@ struct StatusReport {
             problems.append("the cache \(cache.name) is switched off: its readers load everything")
         }
         if journal.leader == nil { problems.append("no worker leads: start one with freshet run") }
-        if journal.tables.isEmpty { problems.append("no table is attached: run freshet migrate") }
+        if !journal.tables.contains(where: { $0.cache == "workflows" }) {
+            problems.append("no table is attached: run freshet migrate")
+        }
         for table in journal.tables where !table.isWell {
             problems.append(table.problem ?? "\(table.name): its triggers are not as attached; run freshet migrate")
         }

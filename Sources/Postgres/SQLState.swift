@@ -58,6 +58,12 @@ public struct SQLState: RawRepresentable, Hashable, Sendable, CustomStringConver
     public static let uniqueViolation = SQLState(known: "23505")
     /// A value does not have the form of its type (22P02).
     public static let invalidTextRepresentation = SQLState(known: "22P02")
+    /// A value is none that the function takes (22023).
+    public static let invalidParameterValue = SQLState(known: "22023")
+    /// A column or a value has another type (42804).
+    public static let datatypeMismatch = SQLState(known: "42804")
+    /// An object is of another kind: a view for a table (42809).
+    public static let wrongObjectType = SQLState(known: "42809")
     /// A lock was asked for with NOWAIT, or not had within `lock_timeout` (55P03).
     public static let lockNotAvailable = SQLState(known: "55P03")
     /// The object is not in the state that the operation needs (55000).

@@ -172,7 +172,9 @@ import Testing
                 "--redis", redis.url, "--prefix", scenario.namespace.prefix, "--namespace", scenario.namespace.name,
             ]
             let off = try await freshet(["cache", "off"] + arguments)
-            #expect(off.status == .exited(0) && off.output == "\(scenario.namespace): off\n")
+            #expect(off.status == .exited(0) && off.output.hasPrefix("\(scenario.namespace): off\n"))
+            let further = scenario.namespace.sibling(named: "datasources").headKey(bucket: 0)
+            #expect(try await scenario.field("switch", of: further) == Array("off".utf8))
             let found = try await scenario.read(1, .environment(5))
             #expect(found.trust == .disabled && found.ids == [10, 11])
             // The worker's passes leave the switch as it is.
