@@ -62,11 +62,11 @@ import Testing
         /// Both connections stand.
         func open() throws -> (invalidations: EmbeddedChannel, data: EmbeddedChannel) {
             let invalidations = try connect()
-            _ = try invalidations.sentCommands()
+            let name = try #require(try invalidations.sentCommands().first?.split(separator: " ").last)
             try invalidations.reply("+OK\r\n:7\r\n" + subscribed)
             let data = try connect()
             _ = try data.sentCommands()
-            try data.reply("+OK\r\n+OK\r\n")
+            try data.reply("+OK\r\n+OK\r\n" + TrackedConnectionCoreTests.client(named: name))
             try opened.wait()
             return (invalidations, data)
         }
@@ -81,6 +81,12 @@ import Testing
 
     private static let subscribed = "*3\r\n$9\r\nsubscribe\r\n$20\r\n__redis__:invalidate\r\n:1\r\n"
 
+    /// A reply to CLIENT LIST.
+    private static func client(named name: some StringProtocol) -> String {
+        let line = "id=7 addr=127.0.0.1:1 name=\(name) age=1"
+        return "$\(line.utf8.count)\r\n\(line)\r\n"
+    }
+
     private static func message(_ key: String) -> String {
         "*3\r\n$7\r\nmessage\r\n$20\r\n__redis__:invalidate\r\n*1\r\n$\(key.utf8.count)\r\n\(key)\r\n"
     }
@@ -90,10 +96,10 @@ import Testing
     @Test func `nothing is tracked before somebody listens`() throws {
         let pair = Pair()
         let invalidations = try pair.connect()
-        #expect(
-            try invalidations.sentCommands()
-                == ["CLIENT SETNAME freshet-invalidations", "CLIENT ID", "SUBSCRIBE __redis__:invalidate"]
-        )
+        let sent = try invalidations.sentCommands()
+        #expect(sent.dropFirst() == ["CLIENT ID", "SUBSCRIBE __redis__:invalidate"])
+        let name = try #require(sent.first?.split(separator: " ").last)
+        #expect(sent.first?.hasPrefix("CLIENT SETNAME freshet-invalidations-") == true)
         try invalidations.reply("+OK\r\n:7\r\n")
         #expect(pair.attemptCount == 1)
         try invalidations.reply(Self.subscribed)
@@ -101,9 +107,9 @@ import Testing
         let data = try pair.connect()
         #expect(
             try data.sentCommands()
-                == ["CLIENT SETNAME freshet-tracked", "CLIENT TRACKING ON REDIRECT 7 OPTIN"]
+                == ["CLIENT SETNAME freshet-tracked", "CLIENT TRACKING ON REDIRECT 7 OPTIN", "CLIENT LIST ID 7"]
         )
-        try data.reply("+OK\r\n+OK\r\n")
+        try data.reply("+OK\r\n+OK\r\n" + Self.client(named: name))
         try pair.opened.wait()
         #expect(pair.events.isEmpty)
     }
