@@ -9,8 +9,8 @@ struct CacheCommand: AsyncParsableCommand {
         commandName: "cache",
         abstract: "Switches the caches off or on for all readers.",
         discussion: """
-            All caches behind the prefix at once. Off: readers load everything and store nothing, from their next lookup on, without a deployment. Invalidation goes
-            on, so that the caches are right when they are switched on again.
+            All caches behind the prefix at once. Off: readers load, and store nothing, from their next lookup on, and with a
+            near cache within a second. Invalidation goes on, so that the caches are right when they are switched on again.
 
             The switch lies in Redis, beside the data: a Redis that loses its data loses the switch.
 
