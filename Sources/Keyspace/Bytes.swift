@@ -108,23 +108,11 @@ public struct ByteReader: Sendable {
 
     /// Reads a string as ``ByteWriter`` wrote it; nil also where it is not UTF-8.
     public mutating func readString() -> String? {
-        guard let length = readUInt32(), Int(length) <= count else { return nil }
-        defer { position += Int(length) }
-        let range = (position - bytes.startIndex)..<(position - bytes.startIndex + Int(length))
-        // A pointer for the length of the call, because a slice of the slice would retain the array; its range was checked
-        // above.
-        return bytes.withUnsafeBufferPointer { bytes in
-            let bytes = UnsafeBufferPointer(rebasing: bytes[range])
-            var string = String(decoding: bytes, as: UTF8.self)
-            // What is no UTF-8 was replaced, so the string has other bytes. This is much faster than to validate first: the
-            // standard library does that for any encoding and collection at once, unspecialised.
-            let isSame = string.withUTF8 { utf8 in
-                guard utf8.count == bytes.count else { return false }
-                guard let own = utf8.baseAddress, let given = bytes.baseAddress else { return true }
-                return memcmp(own, given, bytes.count) == 0
-            }
-            return isSame ? string : nil
-        }
+        guard let length = readUInt32(), let utf8 = readBytes(count: Int(length)),
+            // A pointer for the length of the call, because the check takes eight bytes at a time.
+            utf8.withUnsafeBytes({ $0.isUTF8 })
+        else { return nil }
+        return String(decoding: utf8, as: UTF8.self)
     }
 
     @inlinable
@@ -136,6 +124,31 @@ public struct ByteReader: Sendable {
         // of them are there was checked above.
         return bytes.withUnsafeBytes {
             Integer(littleEndian: $0.loadUnaligned(fromByteOffset: offset, as: Integer.self))
+        }
+    }
+}
+
+extension UnsafeRawBufferPointer {
+    /// Whether the bytes are UTF-8: at once where they are ASCII, as nearly all texts are.
+    package var isUTF8: Bool {
+        var offset = 0
+        var union: UInt64 = 0
+        while count - offset >= 8 {
+            union |= loadUnaligned(fromByteOffset: offset, as: UInt64.self)
+            offset += 8
+        }
+        while offset < count {
+            union |= UInt64(self[offset])
+            offset += 1
+        }
+        if union & 0x8080_8080_8080_8080 == 0 { return true }
+        // What is no UTF-8 is replaced, so the string has other bytes. This is much faster than the standard library's validation,
+        // which does that for any encoding and collection at once, unspecialised.
+        var string = String(decoding: self, as: UTF8.self)
+        return string.withUTF8 { utf8 in
+            guard utf8.count == count else { return false }
+            guard let own = utf8.baseAddress, let given = baseAddress else { return true }
+            return memcmp(own, given, count) == 0
         }
     }
 }

@@ -1,17 +1,18 @@
-// The bytes of an entry, version 1. All integers are little-endian.
+// The bytes of an entry, version 2. All integers are little-endian.
 //
 //     offset  length  content
 //          0       1  0x46, "F"
-//          1       1  version, 1
+//          1       1  version, 2
 //          2      16  namespace generation: counter, nonce
 //         18      16  entity generation: counter, nonce
 //         34      16  variant generation: counter, nonce; a counter of 0 stands for "none yet"
 //         50       8  time of the read, microseconds since 1970 by the Redis server's clock
 //         58       4  length of the payload, n
 //         62       n  payload
-//     62 + n       4  CRC-32 (ISO-HDLC, as in zlib) of all bytes before it
+//     62 + n       4  the lower half of XXH64, with seed 0, of all bytes before it
 //
-// The checksum is there because a payload that is damaged but still decodes would be a wrong answer, not a miss.
+// The checksum is there because a payload that is damaged but still decodes would be a wrong answer, not a miss. Version 1 had
+// CRC-32 in its place.
 
 /// An entry as Redis holds it: what it was valid for, and the value's bytes.
 public struct Entry: Equatable, Sendable {
@@ -46,7 +47,7 @@ public enum EntryDamage: Error, Hashable, Sendable {
 /// Turns entries into bytes and back.
 public enum EntryCodec {
     /// The version that this code writes.
-    public static let version: UInt8 = 1
+    public static let version: UInt8 = 2
     /// Bytes that an entry takes beyond its payload.
     public static let overhead = headerLength + checksumLength
 
@@ -65,32 +66,37 @@ public enum EntryCodec {
         writer.write(UInt64(bitPattern: entry.stamp.readAt.microseconds))
         writer.write(UInt32(entry.payload.count))
         writer.write(bytes: entry.payload)
-        // A pointer for the length of the call, because the checksum takes sixteen bytes at a time.
-        writer.write(writer.bytes.withUnsafeBytes { CRC32.checksum(of: $0) })
+        // A pointer for the length of the call, because the checksum takes eight bytes at a time.
+        writer.write(writer.bytes.withUnsafeBytes { checksum(of: $0) })
         return writer.bytes
     }
 
     /// The entry in some bytes, which may come from anywhere.
-    public static func decode(_ bytes: [UInt8]) throws(EntryDamage) -> Entry {
-        guard bytes.count >= 2 else { throw .wrongLength }
-        guard bytes[0] == magic else { throw .notAnEntry }
-        guard bytes[1] == version else { throw .unknownVersion(bytes[1]) }
-        guard bytes.count >= overhead else { throw .wrongLength }
-        // A pointer for the length of the call, because the checksum takes sixteen bytes at a time and the header's fields lie
-        // at any address; the guard above has made sure that the whole header is there.
+    public static func decode(_ bytes: ArraySlice<UInt8>) throws(EntryDamage) -> Entry {
+        // A pointer for the length of the call, because the checksum takes eight bytes at a time and the header's fields lie
+        // at any address; what is there is checked first.
         let stamp = try bytes.withUnsafeBytes { Self.stamp(of: $0) }.get()
-        return Entry(stamp: stamp, payload: bytes[headerLength..<(bytes.count - checksumLength)])
+        return Entry(stamp: stamp, payload: bytes.dropFirst(headerLength).dropLast(checksumLength))
     }
 
-    /// The stamp of an entry whose length, version and magic are right as far as they go.
+    /// The entry in some bytes, which may come from anywhere.
+    public static func decode(_ bytes: [UInt8]) throws(EntryDamage) -> Entry {
+        try decode(bytes[...])
+    }
+
     private static func stamp(of bytes: UnsafeRawBufferPointer) -> Result<EntryStamp, EntryDamage> {
+        guard bytes.count >= 2 else { return .failure(.wrongLength) }
+        guard bytes[0] == magic else { return .failure(.notAnEntry) }
+        guard bytes[1] == version else { return .failure(.unknownVersion(bytes[1])) }
+        guard bytes.count >= overhead else { return .failure(.wrongLength) }
         guard let namespace = generation(at: 2, of: bytes), let entity = generation(at: 18, of: bytes) else {
             return .failure(.malformed)
         }
         let end = bytes.count - checksumLength
         guard end - headerLength == Int(integer(at: 58, of: bytes) as UInt32) else { return .failure(.wrongLength) }
-        let checksum = CRC32.checksum(of: UnsafeRawBufferPointer(rebasing: bytes[..<end]))
-        guard checksum == integer(at: end, of: bytes) else { return .failure(.wrongChecksum) }
+        guard checksum(of: UnsafeRawBufferPointer(rebasing: bytes[..<end])) == integer(at: end, of: bytes) else {
+            return .failure(.wrongChecksum)
+        }
         let stamp = EntryStamp(
             namespace: namespace,
             entity: entity,
@@ -98,6 +104,10 @@ public enum EntryCodec {
             readAt: RedisTime(microseconds: integer(at: 50, of: bytes))
         )
         return .success(stamp)
+    }
+
+    private static func checksum(of bytes: UnsafeRawBufferPointer) -> UInt32 {
+        UInt32(truncatingIfNeeded: XXHash64.hash(of: bytes))
     }
 
     private static func write(_ generation: Generation?, to writer: inout ByteWriter) {

@@ -25,14 +25,14 @@ struct EntryCodecTests {
     @Test func `the layout is the one that is documented`() {
         let bytes = EntryCodec.encode(Entry(stamp: Self.stamp, payload: [0xAA, 0xBB]))
         #expect(bytes[0] == 0x46)
-        #expect(bytes[1] == 1)
+        #expect(bytes[1] == 2)
         #expect(bytes[2..<18].elementsEqual([1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0]))
         #expect(bytes[18] == 3)
         #expect(bytes[34] == 5)
         #expect(bytes[58..<62].elementsEqual([2, 0, 0, 0]))
         #expect(bytes[62..<64].elementsEqual([0xAA, 0xBB]))
-        // CRC-32 of the 64 bytes before, by zlib's crc32().
-        #expect(bytes.count == 68)
+        // The lower half of XXH64 of the 64 bytes before, by the reference implementation.
+        #expect(bytes[64...].elementsEqual([0x03, 0x8E, 0xDC, 0x07]))
     }
 
     @Test func `every single damaged bit is noticed`() throws {
@@ -63,7 +63,7 @@ struct EntryCodecTests {
         var generator = SystemRandomNumberGenerator()
         for _ in 0..<5_000 {
             var bytes = (0..<Int.random(in: 0..<160)).map { _ in UInt8.random(in: 0...255, using: &generator) }
-            if bytes.count > 1, Bool.random() { bytes.replaceSubrange(0..<2, with: [0x46, 1]) }
+            if bytes.count > 1, Bool.random() { bytes.replaceSubrange(0..<2, with: [0x46, 2]) }
             #expect(throws: EntryDamage.self) { try EntryCodec.decode(bytes) }
         }
     }
