@@ -11,9 +11,14 @@ let settings: [SwiftSetting] = [
     .treatAllWarnings(as: .error),
 ]
 
+/// The same for what readers call: async functions run where their callers do, so that a lookup does not change executors at each of
+/// its steps.
+let readerSettings = settings + [.enableUpcomingFeature("NonisolatedNonsendingByDefault")]
+
 let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
 let configuration: Target.Dependency = .product(name: "Configuration", package: "swift-configuration")
 let inMemoryTracing: Target.Dependency = .product(name: "InMemoryTracing", package: "swift-distributed-tracing")
+let instrumentation: Target.Dependency = .product(name: "Instrumentation", package: "swift-distributed-tracing")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let metrics: Target.Dependency = .product(name: "Metrics", package: "swift-metrics")
 let metricsTestKit: Target.Dependency = .product(name: "MetricsTestKit", package: "swift-metrics")
@@ -57,7 +62,7 @@ let package = Package(
         .target(
             name: "Redis",
             dependencies: ["CHiredis", logging, nioConcurrencyHelpers, nioCore, nioPosix, nioSSL],
-            swiftSettings: settings
+            swiftSettings: readerSettings
         ),
 
         // The contract between worker and readers: pure functions and the scripts.
@@ -67,9 +72,10 @@ let package = Package(
         .target(
             name: "Freshet",
             dependencies: [
-                "Keyspace", "Redis", logging, metrics, nioConcurrencyHelpers, serviceLifecycle, tracing,
+                "Keyspace", "Redis", instrumentation, logging, metrics, nioConcurrencyHelpers, serviceLifecycle,
+                tracing,
             ],
-            swiftSettings: settings
+            swiftSettings: readerSettings
         ),
         .target(name: "FreshetPostgres", dependencies: ["Freshet", "Postgres", logging], swiftSettings: settings),
 
@@ -112,7 +118,7 @@ let package = Package(
         .testTarget(name: "PostgresTests", dependencies: ["Postgres", logging], swiftSettings: settings),
         .testTarget(
             name: "RedisTests",
-            dependencies: ["Redis", logging, nioConcurrencyHelpers, nioCore, nioEmbedded, nioPosix],
+            dependencies: ["CHiredis", "Redis", logging, nioConcurrencyHelpers, nioCore, nioEmbedded, nioPosix],
             swiftSettings: settings
         ),
         .testTarget(name: "KeyspaceTests", dependencies: ["Keyspace"], swiftSettings: settings),

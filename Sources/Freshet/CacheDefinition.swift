@@ -47,6 +47,13 @@ public struct CacheDefinition<Key: Hashable & Sendable, Value: Sendable>: Sendab
     }
 }
 
+extension CacheDefinition {
+    /// The keys in an order in which those of one entity are neighbours, so that the entity is read once.
+    func arranged(_ keys: some Sequence<Key>) -> [Key] {
+        Dictionary(grouping: keys, by: entity).values.flatMap { $0 }
+    }
+}
+
 /// What a load returned, and from which Postgres.
 public struct LoadedValues<Key: Hashable & Sendable, Value: Sendable>: Sendable {
     /// The values, one for each key that was asked for.

@@ -3,12 +3,45 @@ import Redis
 
 /// Reads generations and entries, and decides what is valid.
 struct CacheReader<Key: Hashable & Sendable, Value: Sendable>: Sendable {
-    let definition: CacheDefinition<Key, Value>
-    let redis: any RedisClient
+    private let definition: CacheDefinition<Key, Value>
+    private let redis: any RedisClient
     /// How old an entry may be that nobody vouches for.
-    let degradedAge: Duration
+    private let degradedAge: Duration
     /// Where hits are kept in memory; nil keeps none.
-    var near: NearCache<Key, Value>?
+    private let near: NearCache<Key, Value>?
+    /// One for each bucket.
+    private let parts: [BucketCommands]
+
+    init(
+        definition: CacheDefinition<Key, Value>,
+        redis: any RedisClient,
+        degradedAge: Duration,
+        near: NearCache<Key, Value>?
+    ) {
+        self.definition = definition
+        self.redis = redis
+        self.degradedAge = degradedAge
+        self.near = near
+        parts = definition.namespace.buckets.map { BucketCommands(bucket: $0, of: definition.namespace) }
+    }
+
+    /// What every read of a bucket says, put together once.
+    private struct BucketCommands: Sendable {
+        let headKey: String
+        let head: RedisCommand
+        let headWithSnapshot: RedisCommand
+        let entityKeyPrefix: String
+
+        init(bucket: Int, of namespace: CacheNamespace) {
+            headKey = namespace.headKey(bucket: bucket)
+            let fields = Head.readerFields.map { RedisArgument.string($0) }
+            head = RedisCommand("HMGET", arguments: [.string(headKey)] + fields)
+            var head = head
+            head.append(.string(Head.snapshotField))
+            headWithSnapshot = head
+            entityKeyPrefix = namespace.entityKeyPrefix(bucket: bucket)
+        }
+    }
 
     /// The most entities that are read in one transaction: others wait meanwhile, about 2 µs for each.
     private static var entitiesPerTransaction: Int { 500 }
@@ -25,13 +58,14 @@ struct CacheReader<Key: Hashable & Sendable, Value: Sendable>: Sendable {
 
     enum Finding: Sendable {
         case hit(Value)
-        case miss(Miss)
+        /// Indirect because it is large and rare: findings are small, and cheap to move, without it.
+        indirect case miss(Miss)
     }
 
     /// A key that is missing, and what is known of it.
     struct Miss: Sendable {
         var reason: MissReason
-        var generations: Generations
+        var generations = Generations(namespace: nil, entity: nil, variant: nil)
         var bucket: Int
         /// Nil where nothing may be stored under this read.
         var readAt: RedisTime?
@@ -43,16 +77,18 @@ struct CacheReader<Key: Hashable & Sendable, Value: Sendable>: Sendable {
     /// Entities of one bucket, and where the keys of each stand among those that were asked for.
     private struct Chunk {
         var bucket: Int
-        var entities: [(entity: Entity, places: [Int])] = []
+        var entities: [(entity: Entity, places: Range<Int>)] = []
     }
 
     /// The head of a bucket as one transaction returned it.
     private struct BucketReading {
+        var number: Int
         var head: Head
         var time: RedisTime?
         var trust: Trust
 
-        init(_ replies: [RedisReply]) {
+        init(_ number: Int, _ replies: [RedisReply]) {
+            self.number = number
             guard replies.first != .null else {
                 // It changed while it was read: nothing may be stored, so the time is worth nothing.
                 head = .absent
@@ -70,6 +106,17 @@ struct CacheReader<Key: Hashable & Sendable, Value: Sendable>: Sendable {
 
         func hasApplied(_ token: ReadToken) -> Bool {
             trust == .healthy && token.isApplied(in: head)
+        }
+
+        func miss(_ reason: MissReason, entity: Generation? = nil, variant: Generation? = nil) -> Miss {
+            Miss(
+                reason: reason,
+                generations: Generations(namespace: head.generation, entity: entity, variant: variant),
+                bucket: number,
+                readAt: time,
+                postgres: head.postgres,
+                trust: trust
+            )
         }
     }
 
@@ -96,39 +143,58 @@ struct CacheReader<Key: Hashable & Sendable, Value: Sendable>: Sendable {
             replies = try await transact(batches)
         }
 
+        let isKept = nearRead != nil
         var reading = Reading()
-        var findings = [Finding?](repeating: nil, count: keys.count)
+        reading.findings.reserveCapacity(keys.count)
         for (chunk, replies) in zip(chunks, replies) {
-            let bucket = BucketReading(replies)
+            let bucket = BucketReading(chunk.bucket, replies)
             reading.trust = Self.worse(reading.trust, bucket.trust)
             if let token, !bucket.hasApplied(token) { reading.hasApplied = false }
-            for (index, (_, places)) in chunk.entities.enumerated() {
-                let reply = index + 2 < replies.count ? replies[index + 2] : .null
-                for (position, place) in places.enumerated() {
-                    findings[place] = finding(at: position, in: reply, bucket: bucket, number: chunk.bucket) {
-                        nearRead?.keep($0.candidate(sentAt: sent, timeToLive: definition.limits.timeToLive), at: place)
+            for index in chunk.entities.indices {
+                let places = chunk.entities[index].places
+                let entity = EntityReading(index + 2 < replies.count ? replies[index + 2] : .null)
+                for place in places {
+                    switch entry(at: place - places.lowerBound, of: entity, in: bucket, isKept: isKept) {
+                    case .valid(let value, let stamp, let byteCount):
+                        reading.findings.append(.hit(value))
+                        guard isKept, bucket.trust == .healthy, let time = bucket.time else { continue }
+                        let candidate = NearCache<Key, Value>.Shard.Candidate(
+                            value: value,
+                            byteCount: byteCount,
+                            bucket: bucket.number,
+                            namespace: stamp.namespace,
+                            expires: sent + (definition.limits.timeToLive - time.since(stamp.readAt))
+                        )
+                        nearRead?.keep(candidate, at: place)
+                    case .missing(let miss): reading.findings.append(.miss(miss))
                     }
                 }
             }
         }
-        reading.findings = findings.compactMap { $0 }
+        if chunks.count > 1 {
+            // They stand in the order in which they were read.
+            let places = chunks.flatMap { $0.entities.flatMap(\.places) }
+            let findings = reading.findings
+            for (place, finding) in zip(places, findings) { reading.findings[place] = finding }
+        }
         return reading
     }
 
     // MARK: Asking
 
+    /// Divides keys into transactions.
+    ///
+    /// Neighbours of the same entity are read together; elsewhere, once more.
     private func chunks(of keys: [Key]) -> [Chunk] {
         let namespace = definition.namespace
         if keys.isEmpty { return namespace.buckets.map { Chunk(bucket: $0) } }
         var chunks: [Chunk] = []
         var open: [Int: Int] = [:]
-        var places: [Entity: (chunk: Int, index: Int)] = [:]
-        for (place, key) in keys.enumerated() {
-            let entity = definition.entity(key)
-            if let known = places[entity] {
-                chunks[known.chunk].entities[known.index].places.append(place)
-                continue
-            }
+        var start = 0
+        while start < keys.count {
+            let entity = definition.entity(keys[start])
+            var end = start + 1
+            while end < keys.count, definition.entity(keys[end]) == entity { end += 1 }
             let bucket = namespace.bucket(of: entity)
             var chunk = open[bucket] ?? chunks.count
             if chunk == chunks.count || chunks[chunk].entities.count >= Self.entitiesPerTransaction {
@@ -136,29 +202,46 @@ struct CacheReader<Key: Hashable & Sendable, Value: Sendable>: Sendable {
                 open[bucket] = chunk
                 chunks.append(Chunk(bucket: bucket))
             }
-            places[entity] = (chunk, chunks[chunk].entities.count)
-            chunks[chunk].entities.append((entity, [place]))
+            chunks[chunk].entities.append((entity, start..<end))
+            start = end
         }
         return chunks
     }
 
     private func batch(_ chunk: Chunk, of keys: [Key], withSnapshot: Bool) -> RedisBatch {
-        let headKey = definition.namespace.headKey(bucket: chunk.bucket)
-        var head = RedisCommand("HMGET", .string(headKey))
-        for field in Head.readerFields { head.append(.string(field)) }
-        if withSnapshot { head.append(.string(Head.snapshotField)) }
-        var commands: [RedisBatch.Element] = [.command(head), .command(RedisCommand("TIME"))]
+        let part = parts[chunk.bucket]
+        var commands: [RedisBatch.Element] = []
         commands.reserveCapacity(2 + chunk.entities.count)
+        commands.append(.command(withSnapshot ? part.headWithSnapshot : part.head))
+        commands.append(.command(.time))
+        let beginning = RedisArguments("HMGET")
+        // Most entities are asked for the same variants, so their fields are put together once.
+        var variants: [Variant] = []
+        var fields = RedisArguments()
         for (entity, places) in chunk.entities {
-            var command = RedisCommand("HMGET", .string(definition.namespace.key(of: entity)), "g")
-            for place in places {
-                let variant = definition.variant(keys[place]).text
-                command.append(.string("g:" + variant))
-                command.append(.string("e:" + variant))
+            var isSame = variants.count == places.count
+            for (variant, place) in zip(variants, places) where isSame {
+                isSame = variant == definition.variant(keys[place])
             }
-            commands.append(.command(command))
+            if !isSame {
+                variants = places.map { definition.variant(keys[$0]) }
+                fields = Self.fields(of: variants)
+            }
+            commands.append(.command(RedisCommand(beginning, key: part.entityKeyPrefix, entity.text, fields)))
         }
-        return RedisBatch(key: headKey, commands: commands, isTransaction: true)
+        return RedisBatch(key: part.headKey, commands: commands, isTransaction: true)
+    }
+
+    /// The fields of an entity that are asked for: its generation, then of each variant the generation and the entry.
+    private static func fields(of variants: [Variant]) -> RedisArguments {
+        var fields = RedisArguments()
+        fields.reserve(2 * variants.reduce(8) { $0 + $1.text.utf8.count + 16 })
+        fields.append(.string("g"))
+        for variant in variants {
+            fields.append("g:", followedBy: variant.text)
+            fields.append("e:", followedBy: variant.text)
+        }
+        return fields
     }
 
     /// Sends transactions that only read, and reads what was refused once more without one: a full Redis queues nothing.
@@ -204,61 +287,51 @@ struct CacheReader<Key: Hashable & Sendable, Value: Sendable>: Sendable {
 
     // MARK: Deciding
 
-    /// What Redis answered a key with.
-    private struct Hit {
-        var value: Value
-        var byteCount: Int
-        var bucket: Int
-        var namespace: Generation
-        var age: Duration
+    /// What an entity's key was answered with.
+    private struct EntityReading {
+        /// Empty where the key has another type, or the server answers only in part.
+        var fields: RedisReplies
+        var generation: Generation?
 
-        func candidate(sentAt sent: LocalTime, timeToLive: Duration) -> NearCache<Key, Value>.Shard.Candidate {
-            NearCache<Key, Value>.Shard.Candidate(
-                value: value,
-                byteCount: byteCount,
-                bucket: bucket,
-                namespace: namespace,
-                expires: sent + (timeToLive - age)
-            )
+        init(_ reply: RedisReply) {
+            if case .array(let fields) = reply { self.fields = fields } else { fields = [] }
+            if case .bulk(let text)? = fields.first { generation = Generation(utf8: text) }
         }
     }
 
-    /// - Parameter keep: Is handed a hit that somebody vouches for.
-    private func finding(
+    private enum Verdict {
+        case valid(Value, EntryStamp, byteCount: Int)
+        indirect case missing(Miss)
+    }
+
+    /// The entry of a key and its value, or why there is none that is valid.
+    ///
+    /// - Parameter isKept: Whether the value may be kept for long: then it has bytes of its own, and not a part of the reply.
+    private func entry(
         at position: Int,
-        in reply: RedisReply,
-        bucket: BucketReading,
-        number: Int,
-        keep: (Hit) -> Void
-    ) -> Finding {
-        var miss = Miss(
-            reason: .absent,
-            generations: Generations(namespace: bucket.head.generation, entity: nil, variant: nil),
-            bucket: number,
-            readAt: bucket.time,
-            postgres: bucket.head.postgres,
-            trust: bucket.trust
-        )
-        func missed(_ reason: MissReason) -> Finding {
-            miss.reason = reason
-            return .miss(miss)
+        of entity: EntityReading,
+        in bucket: BucketReading,
+        isKept: Bool
+    ) -> Verdict {
+        guard entity.fields.count > 2 * position + 2 else { return .missing(bucket.miss(.damaged)) }
+        var variant: Generation?
+        var isUnreadable = false
+        if case .bulk(let text) = entity.fields[2 * position + 1] {
+            variant = Generation(utf8: text)
+            isUnreadable = variant == nil
         }
-        guard case .array(let fields) = reply, fields.count > 2 * position + 2 else {
-            // A key of another type, or a server that answers only in part.
-            return missed(.damaged)
+        func missed(_ reason: MissReason) -> Verdict {
+            .missing(bucket.miss(reason, entity: entity.generation, variant: variant))
         }
-        let variantText = fields[2 * position + 1].bytes
-        miss.generations.entity = fields[0].bytes.flatMap { Generation(utf8: $0) }
-        miss.generations.variant = variantText.flatMap { Generation(utf8: $0) }
-        guard case .bulk(let bytes) = fields[2 * position + 2] else { return missed(.absent) }
+        guard case .bulk(let bytes) = entity.fields[2 * position + 2] else { return missed(.absent) }
         guard let time = bucket.time else {
             return missed(bucket.trust == .unreachable ? .unreachable : .degraded)
         }
-        guard variantText == nil || miss.generations.variant != nil else { return missed(.damaged) }
+        guard !isUnreadable else { return missed(.damaged) }
         do {
             let entry = try EntryCodec.decode(bytes)
             let verdict = entry.stamp.verdict(
-                current: miss.generations,
+                current: Generations(namespace: bucket.head.generation, entity: entity.generation, variant: variant),
                 trust: bucket.trust,
                 at: time,
                 degradedLimit: degradedAge,
@@ -266,19 +339,8 @@ struct CacheReader<Key: Hashable & Sendable, Value: Sendable>: Sendable {
             )
             switch verdict {
             case .valid:
-                let value = try definition.decode(entry.payload)
-                if bucket.trust == .healthy {
-                    keep(
-                        Hit(
-                            value: value,
-                            byteCount: entry.payload.count,
-                            bucket: number,
-                            namespace: entry.stamp.namespace,
-                            age: time.since(entry.stamp.readAt)
-                        )
-                    )
-                }
-                return .hit(value)
+                let payload = isKept ? Array(entry.payload)[...] : entry.payload
+                return .valid(try definition.decode(payload), entry.stamp, byteCount: payload.count)
             case .stale(let level): return missed(.stale(level))
             case .expired: return missed(.expired)
             case .tooOld: return missed(.degraded)

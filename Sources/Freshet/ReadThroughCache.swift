@@ -129,7 +129,7 @@ public final class ReadThroughCache<Key: Hashable & Sendable, Value: Sendable>: 
         after token: ReadToken? = nil,
         deadline: ContinuousClock.Instant? = nil
     ) async throws -> CacheAnswers<Key, Value> {
-        let keys = Array(Set(keys))
+        let keys = definition.arranged(Set(keys))
         let (trust, answers) = try await self.answers(for: keys, after: token, deadline: deadline)
         return CacheAnswers(trust: trust, answers: Dictionary(uniqueKeysWithValues: zip(keys, answers)))
     }
@@ -211,19 +211,23 @@ public final class ReadThroughCache<Key: Hashable & Sendable, Value: Sendable>: 
         }
         note(reading.trust)
 
+        var answers: [CacheAnswer<Value>] = []
+        answers.reserveCapacity(keys.count)
         var misses: [(key: Key, miss: Reader.Miss)] = []
-        for (key, finding) in zip(keys, reading.findings) {
-            guard case .miss(let miss) = finding else { continue }
-            logger.debug("Miss", metadata: ["key": "\(key)", "reason": "\(miss.reason.label)"])
-            misses.append((key, miss))
+        for (place, finding) in reading.findings.enumerated() {
+            switch finding {
+            case .hit(let value): answers.append(CacheAnswer(value: value, source: .hit))
+            case .miss(let miss): misses.append((keys[place], miss))
+            }
         }
-        telemetry.lookedUp(
-            reading.trust,
-            hits: keys.count - misses.count,
-            misses: misses.lazy.map(\.miss.reason)
-        )
-        let loaded = misses.isEmpty ? [:] : try await load(misses, isShared: token == nil)
-        let answers = zip(keys, reading.findings).compactMap { key, finding -> CacheAnswer<Value>? in
+        telemetry.lookedUp(reading.trust, hits: answers.count, misses: misses.lazy.map(\.miss.reason))
+        guard !misses.isEmpty else { return (reading.trust, answers) }
+
+        for (key, miss) in misses {
+            logger.debug("Miss", metadata: ["key": "\(key)", "reason": "\(miss.reason.label)"])
+        }
+        let loaded = try await load(misses, isShared: token == nil)
+        answers = zip(keys, reading.findings).compactMap { key, finding in
             switch finding {
             case .hit(let value): CacheAnswer(value: value, source: .hit)
             case .miss(let miss): loaded[key].map { CacheAnswer(value: $0, source: .miss(miss.reason)) }
@@ -422,7 +426,7 @@ public final class ReadThroughCache<Key: Hashable & Sendable, Value: Sendable>: 
         var values: [FlightKey: Value] = [:]
         while !missing.isEmpty, ContinuousClock.now < end {
             try await Task.sleep(for: poll.next())
-            let keys = Array(missing.keys)
+            let keys = definition.arranged(missing.keys)
             // What the callers were told of trust must hold for what they are given.
             let isHealthy = flightKeys.contains { $0.stretch == nil }
             guard let reading = try await read(keys, token: nil),

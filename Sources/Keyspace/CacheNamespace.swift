@@ -73,7 +73,12 @@ public struct CacheNamespace: Hashable, Sendable {
 
     /// The key that holds an entity's generations and entries.
     public func key(of entity: Entity) -> String {
-        headKey(bucket: bucket(of: entity)) + ":" + entity.text
+        entityKeyPrefix(bucket: bucket(of: entity)) + entity.text
+    }
+
+    /// What the keys of all entities of a bucket begin with; the entity's text follows.
+    public func entityKeyPrefix(bucket: Int) -> String {
+        headKey(bucket: bucket) + ":"
     }
 
     /// The key that says who is loading a variant of an entity.

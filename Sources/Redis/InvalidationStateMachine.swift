@@ -112,7 +112,7 @@ struct InvalidationStateMachine {
             switch parts[2] {
             case .null: return .invalidatedEverything
             case .array(let keys):
-                let names = keys.compactMap(\.bytes)
+                let names = keys.compactMap { $0.bytes.map { Array($0) } }
                 return names.count == keys.count ? .invalidated(names) : .invalidatedEverything
             // Somebody else published on the reserved channel; believing it costs a few round trips.
             default: return .invalidatedEverything

@@ -50,7 +50,7 @@ struct Pipeline {
             }
             let isTransaction = batch.isTransaction && !batch.commands.isEmpty
             if isTransaction {
-                commands.append(RedisCommand("MULTI"))
+                commands.append(.multi)
             }
             for element in batch.commands {
                 switch element {
@@ -66,7 +66,7 @@ struct Pipeline {
                 }
             }
             if isTransaction {
-                commands.append(RedisCommand("EXEC"))
+                commands.append(.exec)
                 parts.append(.transaction(elements: batch.commands.count))
             } else {
                 parts.append(.plain(elements: batch.commands.count))
@@ -143,7 +143,7 @@ struct Pipeline {
                     "EXEC replied with \(results.count) results to \(queued.count) commands"
                 )
             }
-            return results
+            return Array(results)
         case .null:
             refusal = RedisServerError(
                 code: .transactionAborted,
@@ -161,6 +161,10 @@ struct Pipeline {
 }
 
 extension RedisCommand {
+    // Made once, because every transaction has both.
+    fileprivate static let multi = RedisCommand("MULTI")
+    fileprivate static let exec = RedisCommand("EXEC")
+
     fileprivate init(_ name: String, _ script: String, keys: [String], arguments: [RedisArgument]) {
         self.init(name, .string(script), .integer(Int64(keys.count)))
         for key in keys {

@@ -3,7 +3,7 @@ internal import NIOCore
 
 // hiredis parses; we build. Its default builder makes a tree of C objects that would then be copied into ours, and it
 // allocates whatever an array header claims. So the reader gets callbacks of our own: they put each value in its place
-// in a `ReplyBuilder` as it is parsed, and hiredis is told that every object is the same dummy pointer.
+// in a `ReplyBuilder` as it is parsed, and hiredis is told that every object is the same dummy pointer, the builder's.
 //
 // Traps of hiredis 0.14 that shape this file:
 //   * After every parsed reply it moves the unread rest of its buffer to the front once 1 KiB has been consumed. A large
@@ -17,7 +17,8 @@ internal import NIOCore
 struct RESPDecoder: ~Copyable {
     private let reader: UnsafeMutablePointer<redisReader>
     private let functions: UnsafeMutablePointer<redisReplyObjectFunctions>
-    private let builder: ReplyBuilder
+    /// A pointer, because the C callbacks need an address that stays; this value owns what it points to.
+    private let builder: UnsafeMutablePointer<ReplyBuilder>
     private let limits: ReplyLimits
     private var bytesOfReply = 0
 
@@ -25,21 +26,23 @@ struct RESPDecoder: ~Copyable {
 
     init(limits: ReplyLimits = ReplyLimits()) {
         self.limits = limits
-        builder = ReplyBuilder(maximumElements: limits.elements)
+        builder = .allocate(capacity: 1)
+        builder.initialize(to: ReplyBuilder(maximumElements: limits.elements))
         functions = .allocate(capacity: 1)
         functions.initialize(to: .building)
         guard let reader = redisReaderCreateWithFunctions(functions) else {
             fatalError("out of memory for a reader of replies")
         }
         self.reader = reader
-        // Unretained, because the builder lives as long as this value and the reader is freed with it.
-        reader.pointee.privdata = Unmanaged.passUnretained(builder).toOpaque()
+        reader.pointee.privdata = UnsafeMutableRawPointer(builder)
     }
 
     deinit {
         redisReaderFree(reader)
         functions.deinitialize(count: 1)
         functions.deallocate()
+        builder.deinitialize(count: 1)
+        builder.deallocate()
     }
 
     /// Takes bytes that arrived and hands out each reply that they complete, in order.
@@ -50,6 +53,7 @@ struct RESPDecoder: ~Copyable {
         while let slice = buffer.readSlice(length: min(buffer.readableBytes, Self.sliceLength)), slice.readableBytes > 0
         {
             bytesOfReply += slice.readableBytes
+            builder.pointee.bytesAtHand = slice.readableBytes
             let status = slice.withUnsafeReadableBytes { bytes in
                 redisReaderFeed(reader, bytes.baseAddress?.assumingMemoryBound(to: CChar.self), bytes.count)
             }
@@ -67,11 +71,11 @@ struct RESPDecoder: ~Copyable {
     private func next() throws(RedisError) -> RedisReply? {
         var object: UnsafeMutableRawPointer?
         guard redisReaderGetReply(reader, &object) == REDIS_OK else { throw failure() }
-        return object == nil ? nil : builder.takeReply()
+        return object == nil ? nil : builder.pointee.takeReply()
     }
 
     private func failure() -> RedisError {
-        if let problem = builder.problem {
+        if let problem = builder.pointee.problem {
             return RedisError(.protocolViolation, problem)
         }
         let text = withUnsafeBytes(of: &reader.pointee.errstr) {
@@ -81,102 +85,35 @@ struct RESPDecoder: ~Copyable {
     }
 }
 
-/// Puts parsed values together into a reply.
-///
-/// hiredis parses depth first, so a stack of open arrays is all it takes.
-private final class ReplyBuilder {
-    private struct OpenArray {
-        var elements: [RedisReply]
-        let count: Int
-    }
-
-    private var open: [OpenArray] = []
-    private var finished: RedisReply?
-    private var elementCount = 0
-    private let maximumElements: Int
-    /// Why building was stopped.
-    private(set) var problem: String?
-
-    init(maximumElements: Int) {
-        self.maximumElements = maximumElements
-    }
-
-    func takeReply() -> RedisReply? {
-        defer {
-            finished = nil
-            elementCount = 0
-        }
-        return finished
-    }
-
-    func openArray(count: Int) -> Bool {
-        elementCount += count
-        guard elementCount <= maximumElements else {
-            problem = "a reply of more than \(maximumElements) elements"
-            return false
-        }
-        if count == 0 {
-            add(.array([]))
-        } else {
-            var elements: [RedisReply] = []
-            // What a header claims is believed only as far as it is cheap.
-            elements.reserveCapacity(min(count, 4096))
-            open.append(OpenArray(elements: elements, count: count))
-        }
-        return true
-    }
-
-    func add(_ value: RedisReply) {
-        // One access to the stack for each value: in a class every access is checked when it is made.
-        guard let array = Self.add(value, to: &open) else { return }
-        finished = array
-    }
-
-    /// Puts a value where it belongs, and returns what is complete with it.
-    private static func add(_ value: RedisReply, to open: inout [OpenArray]) -> RedisReply? {
-        var value = value
-        while !open.isEmpty {
-            let last = open.count - 1
-            open[last].elements.append(value)
-            guard open[last].elements.count == open[last].count else { return nil }
-            value = .array(open.removeLast().elements)
-        }
-        return value
-    }
-}
-
 extension redisReplyObjectFunctions {
     /// Callbacks that build with the `ReplyBuilder` in the reader's `privdata`.
     fileprivate static var building: Self {
         Self(
             createString: { task, text, length in
-                guard let task, let builder = ReplyBuilder.of(task) else { return nil }
+                guard let builder = task?.pointee.builder else { return nil }
                 let bytes = UnsafeRawBufferPointer(start: text, count: length)
-                switch task.pointee.type {
-                case REDIS_REPLY_ERROR:
-                    builder.add(.error(RedisServerError(line: String(decoding: bytes, as: UTF8.self))))
-                case REDIS_REPLY_STATUS:
-                    builder.add(.simple(String(decoding: bytes, as: UTF8.self)))
-                default:
-                    builder.add(.bulk(Array(bytes)))
+                switch task?.pointee.type {
+                case REDIS_REPLY_ERROR: builder.pointee.add(error: bytes)
+                case REDIS_REPLY_STATUS: builder.pointee.add(simple: bytes)
+                default: builder.pointee.add(bulk: bytes)
                 }
-                return builder.dummy
+                return UnsafeMutableRawPointer(builder)
             },
             createArray: { task, count in
-                guard let task, let builder = ReplyBuilder.of(task), builder.openArray(count: Int(count)) else {
+                guard let builder = task?.pointee.builder, builder.pointee.openArray(count: Int(count)) else {
                     return nil
                 }
-                return builder.dummy
+                return UnsafeMutableRawPointer(builder)
             },
             createInteger: { task, number in
-                guard let task, let builder = ReplyBuilder.of(task) else { return nil }
-                builder.add(.integer(number))
-                return builder.dummy
+                guard let builder = task?.pointee.builder else { return nil }
+                builder.pointee.add(integer: number)
+                return UnsafeMutableRawPointer(builder)
             },
             createNil: { task in
-                guard let task, let builder = ReplyBuilder.of(task) else { return nil }
-                builder.add(.null)
-                return builder.dummy
+                guard let builder = task?.pointee.builder else { return nil }
+                builder.pointee.addNull()
+                return UnsafeMutableRawPointer(builder)
             },
             freeObject: { _ in
                 // Nothing to free: the builder owns the values, and goes with its decoder.
@@ -185,13 +122,9 @@ extension redisReplyObjectFunctions {
     }
 }
 
-extension ReplyBuilder {
-    static func of(_ task: UnsafePointer<redisReadTask>) -> ReplyBuilder? {
-        task.pointee.privdata.map { Unmanaged<ReplyBuilder>.fromOpaque($0).takeUnretainedValue() }
-    }
-
-    /// A pointer that is not NULL, which is all that hiredis asks of an object.
-    var dummy: UnsafeMutableRawPointer {
-        Unmanaged.passUnretained(self).toOpaque()
+extension redisReadTask {
+    /// The builder that the decoder has given to its reader.
+    fileprivate var builder: UnsafeMutablePointer<ReplyBuilder>? {
+        privdata?.assumingMemoryBound(to: ReplyBuilder.self)
     }
 }

@@ -1,39 +1,45 @@
-internal import CHiredis
 internal import NIOCore
 
-/// Writes commands in the protocol of Redis, with hiredis.
+/// Writes commands in the protocol of Redis: each an array of bulk strings.
 struct RESPEncoder {
     /// What has been encoded so far.
     private(set) var buffer = ByteBuffer()
 
-    // Kept between commands, so that a pipeline allocates them once.
-    private var pointers: [UnsafePointer<CChar>?] = []
-    private var lengths: [Int] = []
+    /// The most bytes that one command may have: as many as a server holds of one client's requests, unless told otherwise
+    /// (`client-query-buffer-limit`).
+    private static let maximumByteCount = 1 << 30
+    /// What the beginning of an array takes at the most.
+    private static let headerLength = 1 + 19 + 2
+
+    init() {}
+
+    /// An encoder with the room for some commands.
+    init(for commands: [RedisCommand]) {
+        buffer.reserveCapacity(commands.reduce(0) { $0 + Self.headerLength + $1.parts.byteCount })
+    }
 
     /// Adds a command.
     mutating func encode(_ command: RedisCommand) throws(RedisError) {
-        pointers.removeAll(keepingCapacity: true)
-        lengths.removeAll(keepingCapacity: true)
-        // The variant that builds an sds string: the other one, redisFormatCommandArgv, calls sprintf for every length.
-        var formatted: sds?
-        let length = command.storage.withUnsafeBytes { bytes in
-            var start = 0
-            for end in command.ends {
-                let base = bytes.baseAddress.map { ($0 + start).assumingMemoryBound(to: CChar.self) }
-                pointers.append(base)
-                lengths.append(end - start)
-                start = end
+        guard command.parts.byteCount <= Self.maximumByteCount else {
+            throw RedisError(.commandTooLarge, "\(command.name) with \(command.parts.byteCount) bytes is too large")
+        }
+        // Pointers for the length of the call, because a buffer checks each write for its room; there is enough for all.
+        let bound = Self.headerLength + command.parts.byteCount
+        buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: bound) { output in
+            output[0] = UInt8(ascii: "*")
+            var offset = 1
+            var divisor = 1
+            while command.parts.count / divisor >= 10 { divisor *= 10 }
+            while divisor > 0 {
+                output[offset] = UInt8(ascii: "0") + UInt8(truncatingIfNeeded: command.parts.count / divisor % 10)
+                offset += 1
+                divisor /= 10
             }
-            return redisFormatSdsCommandArgv(&formatted, Int32(pointers.count), &pointers, lengths)
+            output[offset] = UInt8(ascii: "\r")
+            output[offset + 1] = UInt8(ascii: "\n")
+            offset += 2
+            UnsafeMutableRawBufferPointer(rebasing: output[offset...]).copyBytes(from: command.parts.encoded)
+            return offset + command.parts.byteCount
         }
-        // hiredis counts in an int: what does not fit comes back negative, or is out of memory.
-        guard length > 0, let formatted else {
-            throw RedisError(
-                .commandTooLarge,
-                "\(command.name) with \(command.storage.count) bytes of arguments is too large"
-            )
-        }
-        defer { redisFreeSdsCommand(formatted) }
-        buffer.writeBytes(UnsafeRawBufferPointer(start: formatted, count: Int(length)))
     }
 }

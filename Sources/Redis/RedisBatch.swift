@@ -31,6 +31,13 @@ public struct RedisBatch: Sendable {
         self.init(key: key, commands: commands.map { .command($0) }, isTransaction: isTransaction)
     }
 
+    /// Whether a script is among the commands.
+    var hasScript: Bool {
+        commands.contains { element in
+            if case .script = element { true } else { false }
+        }
+    }
+
     /// Adds a command at the end.
     public mutating func append(_ command: RedisCommand) {
         commands.append(.command(command))

@@ -1,12 +1,9 @@
-/// A command and its arguments, ready to be encoded.
+/// A command and its arguments, ready to be sent.
 ///
-/// The arguments lie one behind the other in a single array: a pipeline of hundreds of commands then costs two
-/// allocations a command instead of one for every argument.
+/// The arguments lie one behind the other in a single array, encoded as they are sent: a pipeline of hundreds of commands then
+/// costs one allocation a command, and sending it is copying it.
 public struct RedisCommand: Sendable, Hashable {
-    /// The name and the arguments, without separators.
-    private(set) var storage: [UInt8] = []
-    /// Where each of them ends in `storage`.
-    private(set) var ends: [Int] = []
+    private(set) var parts: RedisArguments
 
     /// A command with its arguments.
     public init(_ name: String, _ arguments: RedisArgument...) {
@@ -15,37 +12,32 @@ public struct RedisCommand: Sendable, Hashable {
 
     /// A command with its arguments.
     public init(_ name: String, arguments: [RedisArgument]) {
-        ends.reserveCapacity(arguments.count + 1)
-        append(.string(name))
+        parts = RedisArguments()
+        parts.reserve(32 * (1 + arguments.count))
+        parts.append(.string(name))
         for argument in arguments {
-            append(argument)
+            parts.append(argument)
         }
+    }
+
+    /// A command out of its beginning, one argument that is put together from two texts, and its end.
+    ///
+    /// The quickest way to many commands that differ in one key.
+    public init(_ beginning: RedisArguments, key prefix: String, _ suffix: String, _ end: RedisArguments) {
+        parts = beginning
+        parts.reserve(prefix.utf8.count + suffix.utf8.count + end.byteCount)
+        parts.append(prefix, followedBy: suffix)
+        parts.append(contentsOf: end)
     }
 
     /// Adds one argument at the end.
     public mutating func append(_ argument: RedisArgument) {
-        switch argument {
-        case .string(let text):
-            storage.append(contentsOf: text.utf8)
-        case .bytes(let bytes):
-            storage.append(contentsOf: bytes)
-        case .integer(let number):
-            storage.append(contentsOf: String(number).utf8)
-        }
-        ends.append(storage.count)
+        parts.append(argument)
     }
 
     /// The name and the arguments as bytes.
-    public var arguments: [[UInt8]] {
-        var start = 0
-        return ends.map { end in
-            defer { start = end }
-            return Array(storage[start..<end])
-        }
-    }
+    public var arguments: [[UInt8]] { parts.decoded }
 
     /// The command's name, as it was given.
-    public var name: String {
-        String(decoding: storage[..<(ends.first ?? 0)], as: UTF8.self)
-    }
+    public var name: String { parts.decoded.first.map { String(decoding: $0, as: UTF8.self) } ?? "" }
 }

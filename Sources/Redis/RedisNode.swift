@@ -67,7 +67,8 @@ public final class RedisNode: RedisClient {
         timeLimit: Duration? = nil
     ) async throws(RedisError) -> [[RedisReply]] {
         let limit = timeLimit ?? configuration.commandTimeLimit
-        let start = ContinuousClock.now
+        // Only scripts may need a second round trip within the limit.
+        let start = batches.contains(where: \.hasScript) ? ContinuousClock.now : nil
         let pipeline = Pipeline(batches, hash: scripts.hash)
         guard !pipeline.commands.isEmpty else {
             return batches.map { _ in [] }
@@ -80,7 +81,7 @@ public final class RedisNode: RedisClient {
         guard !outcome.unknown.isEmpty else { return outcome.replies }
 
         let commands = Pipeline.resending(outcome.unknown, of: batches)
-        let rest = limit - start.duration(to: .now)
+        let rest = limit - (start?.duration(to: .now) ?? .zero)
         guard rest > .zero else {
             throw RedisError(.timedOut, "no time left to resend the scripts that \(configuration) does not know")
         }

@@ -8,3 +8,8 @@ extension RedisReply {
         return seconds * 1_000_000 + fraction
     }
 }
+
+extension RedisCommand {
+    /// TIME; its reply is read by `serverTimeInMicroseconds`.
+    public static let time = RedisCommand("TIME")
+}

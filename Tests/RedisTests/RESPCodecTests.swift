@@ -1,3 +1,4 @@
+import CHiredis
 import NIOCore
 import Testing
 
@@ -30,6 +31,45 @@ import Testing
         try encoder.encode(RedisCommand("PING"))
         let expected = "*5\r\n$3\r\nSET\r\n$4\r\nk\u{e9}y\r\n$3\r\n\0\r\n\r\n$2\r\n-7\r\n$0\r\n\r\n*1\r\n$4\r\nPING\r\n"
         #expect(String(buffer: encoder.buffer) == expected)
+    }
+
+    /// What hiredis writes for a command.
+    private func formattedByHiredis(_ arguments: [[UInt8]]) -> [UInt8] {
+        var formatted: sds?
+        // Pointers into one array that lives as long as the call, because hiredis copies what they point to.
+        let storage = Array(arguments.joined()) + [0]
+        let length = storage.withUnsafeBytes { bytes in
+            var start = 0
+            var pointers = arguments.map { argument -> UnsafePointer<CChar>? in
+                defer { start += argument.count }
+                return bytes.baseAddress.map { ($0 + start).assumingMemoryBound(to: CChar.self) }
+            }
+            return redisFormatSdsCommandArgv(&formatted, Int32(pointers.count), &pointers, arguments.map(\.count))
+        }
+        defer { redisFreeSdsCommand(formatted) }
+        return Array(UnsafeRawBufferPointer(start: formatted, count: Int(length)))
+    }
+
+    @Test func `what is written is what hiredis writes, to the byte`() throws {
+        for count in [1, 2, 3, 9, 10, 11, 99, 100, 101, 1000] {
+            let arguments = (0..<count).map { index in
+                (0..<[0, 1, 9, 10, 99, 100, 12_345][index % 7]).map { UInt8(truncatingIfNeeded: $0 + index) }
+            }
+            var command = RedisCommand("COMMAND")
+            for argument in arguments { command.append(.bytes(argument)) }
+            var encoder = RESPEncoder()
+            try encoder.encode(command)
+            #expect(Array(encoder.buffer.readableBytesView) == formattedByHiredis([Array("COMMAND".utf8)] + arguments))
+            #expect(command.arguments == [Array("COMMAND".utf8)] + arguments)
+        }
+    }
+
+    @Test func `a command that is put together is the one that is written out`() {
+        var end = RedisArguments("g")
+        end.append("e:", followedBy: "17")
+        let command = RedisCommand(RedisArguments("HMGET"), key: "freshet:", "1", end)
+        #expect(command == RedisCommand("HMGET", "freshet:1", "g", "e:17"))
+        #expect(command.name == "HMGET")
     }
 
     @Test func `what is encoded decodes to its arguments`() throws {
@@ -76,6 +116,18 @@ import Testing
         #expect(try decode(text) == [.array([bulk, .integer(1), bulk]), .simple("OK")])
     }
 
+    @Test func `elements stay what they are when others of the same reply are gone`() throws {
+        let texts = (0..<5_000).map { "text \($0)" }
+        let inner = texts.map { "*2\r\n$\($0.utf8.count)\r\n\($0)\r\n:\($0.utf8.count)\r\n" }.joined()
+        var kept: [ArraySlice<UInt8>] = []
+        for element in try #require(try decode("*5000\r\n\(inner)", pieces: 1_000).first?.array) {
+            let parts = try #require(element.array)
+            kept.append(try #require(parts.first?.bytes))
+            #expect(parts.count == 2 && parts[1].int64 == parts[0].bytes.map { Int64($0.count) })
+        }
+        #expect(kept.map { String(decoding: $0, as: UTF8.self) } == texts)
+    }
+
     @Test(arguments: ["HTTP/1.1 400 Bad Request\r\n", "\u{15}\u{03}\u{03}", "*x\r\n", ":12x\r\n", "*-2\r\n"])
     func `what is no reply is a protocol violation`(text: String) {
         #expect(failure(text)?.code == .protocolViolation)
@@ -114,6 +166,13 @@ import Testing
     @Test func `the helpers of a reply read what it holds`() throws {
         #expect(RedisReply.bulk(Array("42".utf8)).int64 == 42)
         #expect(RedisReply.integer(7).int64 == 7)
+        for text in [
+            "0", "-1", "999999999999999999", "9223372036854775807", "-9223372036854775808", "+5", "", "-", "1x",
+        ] {
+            #expect(RedisReply.bulk(Array(text.utf8)).int64 == Int64(text), "\(text)")
+        }
+        #expect(RedisReply.bulk(Array("9223372036854775808".utf8)).int64 == nil)
+        #expect(RedisReply.bulk(Array("ä\u{FFFD}".utf8)).string == "ä\u{FFFD}")
         #expect(RedisReply.bulk([0xff]).string == nil)
         #expect(RedisReply.bulk([0xff]).bytes == [0xff])
         #expect(RedisReply.simple("OK").string == "OK")

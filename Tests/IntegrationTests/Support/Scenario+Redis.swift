@@ -57,7 +57,7 @@ extension Scenario {
 
     /// One field of a hash.
     func field(_ field: String, of key: String) async throws -> [UInt8]? {
-        try await command("HGET", .string(key), .string(field)).bytes
+        try await command("HGET", .string(key), .string(field)).bytes.map { Array($0) }
     }
 
     /// The entry of a detector and an environment, whether or not it is valid.

@@ -1,0 +1,132 @@
+/// Puts parsed values together into a reply.
+///
+/// Values come depth first, so a stack of open arrays is all it takes. A reply that is no array is made at once; an array becomes a
+/// ``ParsedReply``.
+struct ReplyBuilder {
+    private struct OpenArray {
+        /// Where in the table the next element goes, and where the last one is.
+        var next: Int
+        let end: Int
+    }
+
+    private var open: [OpenArray] = []
+    private var values: [ParsedReply.Value] = []
+    private var pieces: [[UInt8]] = []
+    /// The piece that is being written.
+    private var piece: [UInt8] = []
+    private var finished: RedisReply?
+    private var outermostCount = 0
+    private var elementCount = 0
+    private let maximumElements: Int
+    /// How many bytes are at hand to be parsed: how much a new piece has to hold.
+    var bytesAtHand = 0
+    /// Why building was stopped.
+    private(set) var problem: String?
+
+    init(maximumElements: Int) {
+        self.maximumElements = maximumElements
+    }
+
+    mutating func takeReply() -> RedisReply? {
+        defer {
+            finished = nil
+            elementCount = 0
+        }
+        return finished
+    }
+
+    /// - Returns: Whether there is the room for so many elements.
+    mutating func openArray(count: Int) -> Bool {
+        elementCount += count
+        guard elementCount <= maximumElements else {
+            problem = "a reply of more than \(maximumElements) elements"
+            return false
+        }
+        if open.isEmpty {
+            // It needs no place in the table: its elements are the first there.
+            outermostCount = count
+        } else {
+            put(.array(first: Int32(values.count), count: Int32(count)))
+        }
+        guard count > 0 else {
+            closeArrays()
+            return true
+        }
+        open.append(OpenArray(next: values.count, end: values.count + count))
+        values.append(contentsOf: repeatElement(.null, count: count))
+        return true
+    }
+
+    mutating func add(bulk text: UnsafeRawBufferPointer) {
+        if open.isEmpty {
+            finished = .bulk(Array(text))
+        } else {
+            add(.bulk(store(text)))
+        }
+    }
+
+    mutating func add(simple text: UnsafeRawBufferPointer) {
+        if open.isEmpty {
+            finished = .simple(String(decoding: text, as: UTF8.self))
+        } else {
+            add(.simple(store(text)))
+        }
+    }
+
+    mutating func add(error text: UnsafeRawBufferPointer) {
+        if open.isEmpty {
+            finished = .error(RedisServerError(line: String(decoding: text, as: UTF8.self)))
+        } else {
+            add(.error(store(text)))
+        }
+    }
+
+    mutating func add(integer number: Int64) {
+        if open.isEmpty {
+            finished = .integer(number)
+        } else {
+            add(.integer(number))
+        }
+    }
+
+    mutating func addNull() {
+        if open.isEmpty {
+            finished = .null
+        } else {
+            add(.null)
+        }
+    }
+
+    private mutating func add(_ value: ParsedReply.Value) {
+        put(value)
+        closeArrays()
+    }
+
+    /// Writes the next element of the innermost array.
+    private mutating func put(_ value: ParsedReply.Value) {
+        values[open[open.count - 1].next] = value
+        open[open.count - 1].next += 1
+    }
+
+    /// Closes the arrays that are complete.
+    private mutating func closeArrays() {
+        while let last = open.last, last.next == last.end { open.removeLast() }
+        guard open.isEmpty else { return }
+        if !piece.isEmpty { pieces.append(piece) }
+        finished = .array(RedisReplies(ParsedReply(values: values, pieces: pieces), 0..<outermostCount))
+        values = []
+        pieces = []
+        piece = []
+    }
+
+    private mutating func store(_ text: UnsafeRawBufferPointer) -> ParsedReply.Text {
+        if piece.capacity - piece.count < text.count {
+            if !piece.isEmpty { pieces.append(piece) }
+            piece = []
+            piece.reserveCapacity(max(text.count, bytesAtHand))
+        }
+        let start = piece.count
+        piece.append(contentsOf: text)
+        return ParsedReply.Text(piece: Int32(pieces.count), start: Int32(start), count: Int32(text.count))
+    }
+}
