@@ -3,17 +3,7 @@
 //     4 bytes  number of workflows
 //     for each:
 //       4 bytes  length of what follows
-//       8        id
-//       8        organization_id
-//       8        date_added, microseconds since 1970
-//       8        date_updated, microseconds since 1970
-//       2        status
-//       1        1 where enabled
-//       1        which of the following five are there: bit 0 environment_id, 1 when_condition_group_id,
-//                2 owner_user_id, 3 owner_team_id, 4 created_by_id
-//       8 each   those that are there, in that order
-//       4 + n    name: its length in UTF-8, and its UTF-8
-//       4 + n    config, likewise
+//       …        the columns; see WorkflowRecord
 //       …        columns that a later version adds
 //
 // A later version adds a column behind the last one. Readers of this version skip it, thanks to the length; the later
@@ -24,20 +14,10 @@
 
 package import Keyspace
 
-#if canImport(FoundationEssentials)
-    import FoundationEssentials
-#else
-    import Foundation
-#endif
-
 /// Turns sets of workflows into bytes and back.
 package enum WorkflowCodec {
-    /// The bytes that a record has at the least, its length included.
-    private static let smallestRecord = 48
-
     package static func encode(_ workflows: [Workflow]) -> [UInt8] {
-        let text = workflows.reduce(0) { sum, workflow in sum + workflow.name.utf8.count + workflow.config.utf8.count }
-        var writer = ByteWriter(capacity: 4 + text + workflows.count * (smallestRecord + 5 * 8))
+        var writer = ByteWriter(capacity: 4 + workflows.reduce(0) { $0 + 4 + $1.record.bytes.count })
         writer.write(UInt32(workflows.count))
         for workflow in workflows {
             writer.writeRecord { encode(workflow, to: &$0) }
@@ -46,71 +26,36 @@ package enum WorkflowCodec {
     }
 
     package static func decode(_ bytes: ArraySlice<UInt8>) throws(EntryDamage) -> [Workflow] {
-        var reader = ByteReader(bytes)
-        // A count that cannot be true is damage, and must not reserve memory.
-        guard let count = reader.readUInt32(), Int(count) <= bytes.count / smallestRecord else { throw .malformed }
-        var workflows: [Workflow] = []
-        workflows.reserveCapacity(Int(count))
-        for _ in 0..<count {
-            guard var record = reader.readRecord(), let workflow = decode(&record) else { throw .malformed }
-            workflows.append(workflow)
+        // Pointers for the length of the call, because each slice of a slice would retain the array; all of them are checked.
+        let workflows = bytes.withUnsafeBytes { buffer -> [Workflow]? in
+            func length(at offset: Int) -> Int? {
+                guard buffer.count - offset >= 4 else { return nil }
+                return Int(UInt32(littleEndian: buffer.loadUnaligned(fromByteOffset: offset, as: UInt32.self)))
+            }
+            // A count that cannot be true is damage, and must not reserve memory.
+            guard let count = length(at: 0), count <= buffer.count / (4 + WorkflowRecord.shortestLength) else {
+                return nil
+            }
+            var workflows: [Workflow] = []
+            workflows.reserveCapacity(count)
+            var offset = 4
+            for _ in 0..<count {
+                guard let size = length(at: offset), size <= buffer.count - offset - 4 else { return nil }
+                offset += 4
+                let record = UnsafeRawBufferPointer(rebasing: buffer[offset..<offset + size])
+                guard let known = WorkflowRecord.length(in: record) else { return nil }
+                let start = bytes.startIndex + offset
+                workflows.append(Workflow(WorkflowRecord(bytes: bytes[start..<start + known])))
+                offset += size
+            }
+            return offset == buffer.count ? workflows : nil
         }
-        guard reader.isAtEnd else { throw .malformed }
+        guard let workflows else { throw .malformed }
         return workflows
     }
 
     /// Writes the columns of this version.
     static func encode(_ workflow: Workflow, to writer: inout ByteWriter) {
-        writer.write(workflow.id)
-        writer.write(workflow.organizationID)
-        writer.write(workflow.dateAdded.microsecondsSince1970)
-        writer.write(workflow.dateUpdated.microsecondsSince1970)
-        writer.write(workflow.status)
-        writer.write(UInt8(workflow.isEnabled ? 1 : 0))
-        var present: UInt8 = 0
-        if workflow.environmentID != nil { present |= 1 }
-        if workflow.whenConditionGroupID != nil { present |= 2 }
-        if workflow.ownerUserID != nil { present |= 4 }
-        if workflow.ownerTeamID != nil { present |= 8 }
-        if workflow.createdByID != nil { present |= 16 }
-        writer.write(present)
-        if let id = workflow.environmentID { writer.write(id) }
-        if let id = workflow.whenConditionGroupID { writer.write(id) }
-        if let id = workflow.ownerUserID { writer.write(id) }
-        if let id = workflow.ownerTeamID { writer.write(id) }
-        if let id = workflow.createdByID { writer.write(id) }
-        writer.write(workflow.name)
-        writer.write(workflow.config)
-    }
-
-    /// Reads the columns of this version, and leaves the reader behind them; nil where one is not there.
-    static func decode(_ reader: inout ByteReader) -> Workflow? {
-        guard let id = reader.readInt64(), let organizationID = reader.readInt64(),
-            let dateAdded = reader.readInt64(), let dateUpdated = reader.readInt64(),
-            let status = reader.readUInt16(), let enabled = reader.readUInt8(), let present = reader.readUInt8(),
-            reader.count >= 8 * (present & 0b11111).nonzeroBitCount
-        else { return nil }
-        // None of these is nil for want of bytes: the guard has counted them.
-        let environmentID = present & 1 == 0 ? nil : reader.readInt64()
-        let whenConditionGroupID = present & 2 == 0 ? nil : reader.readInt64()
-        let ownerUserID = present & 4 == 0 ? nil : reader.readInt64()
-        let ownerTeamID = present & 8 == 0 ? nil : reader.readInt64()
-        let createdByID = present & 16 == 0 ? nil : reader.readInt64()
-        guard let name = reader.readString(), let config = reader.readString() else { return nil }
-        return Workflow(
-            id: id,
-            name: name,
-            isEnabled: enabled == 1,
-            status: Int16(bitPattern: status),
-            config: config,
-            organizationID: organizationID,
-            environmentID: environmentID,
-            whenConditionGroupID: whenConditionGroupID,
-            ownerUserID: ownerUserID,
-            ownerTeamID: ownerTeamID,
-            createdByID: createdByID,
-            dateAdded: Date(microsecondsSince1970: dateAdded),
-            dateUpdated: Date(microsecondsSince1970: dateUpdated)
-        )
+        writer.write(bytes: workflow.record.bytes)
     }
 }

@@ -64,7 +64,7 @@ public struct WorkflowLookup: Service {
         after token: ReadToken? = nil,
         deadline: ContinuousClock.Instant? = nil
     ) async throws -> WorkflowAnswer {
-        let detectorIDs = Set(detectorIDs).sorted()
+        let detectorIDs = Self.ascending(detectorIDs)
         let environments: [DetectorEnvironment] = environment == .global ? [.global] : [.global, environment]
         let keys = detectorIDs.flatMap { id in
             environments.map { DetectorWorkflowsKey(detectorID: id, environment: $0) }
@@ -78,6 +78,14 @@ public struct WorkflowLookup: Service {
             )
         }
         return WorkflowAnswer(trust: trust, detectors: detectors)
+    }
+
+    /// Some ids in their order, each once.
+    private static func ascending(_ ids: some Sequence<Int64>) -> [Int64] {
+        let ids = Array(ids)
+        // As callers who got them from a query with ORDER BY have them.
+        let isAscending = zip(ids, ids.dropFirst()).allSatisfy { $0 < $1 }
+        return isAscending ? ids : Set(ids).sorted()
     }
 
     /// The enabled workflows of one detector: the global ones, and those of the environment where one is asked for.
@@ -136,21 +144,23 @@ public struct DetectorWorkflows: Sendable, Identifiable {
     public var global: AnswerSource
     /// Where those of the environment came from; nil where none was asked for.
     public var environment: AnswerSource?
-    /// Its enabled workflows, by id.
-    public var workflows: [Workflow]
+    private let globalWorkflows: [Workflow]
+    private let environmentWorkflows: [Workflow]
+
+    /// Its enabled workflows, by id, each once; put together each time.
+    public var workflows: [Workflow] { Self.merged(globalWorkflows, environmentWorkflows) }
+
+    /// What was found of one detector, in one set or in two.
+    init(id: Int64, global: CacheAnswer<[Workflow]>, own: CacheAnswer<[Workflow]>?) {
+        self.id = id
+        self.global = global.source
+        environment = own?.source
+        globalWorkflows = global.value
+        environmentWorkflows = own?.value ?? []
+    }
 }
 
 extension DetectorWorkflows {
-    /// What was found of one detector, in one set or in two.
-    init(id: Int64, global: CacheAnswer<[Workflow]>, own: CacheAnswer<[Workflow]>?) {
-        self.init(
-            id: id,
-            global: global.source,
-            environment: own?.source,
-            workflows: Self.merged(global.value, own?.value ?? [])
-        )
-    }
-
     /// The workflows of two sets, by id, each once.
     ///
     /// The two sets may be of two moments: a workflow that moved in between stands in both, or in neither. Both are in order

@@ -57,8 +57,11 @@ struct WorkflowCodecTests {
             var reader = ByteReader(bytes[...])
             guard let count = reader.readUInt32() else { return nil }
             return (0..<count).compactMap { _ in
-                guard var record = reader.readRecord(), let workflow = WorkflowCodec.decode(&record) else { return nil }
-                var later = Later(workflow: workflow)
+                guard var record = reader.readRecord(),
+                    let length = record.rest.withUnsafeBytes({ WorkflowRecord.length(in: $0) }),
+                    let columns = record.readBytes(count: length)
+                else { return nil }
+                var later = Later(workflow: Workflow(WorkflowRecord(bytes: columns)))
                 if record.isAtEnd { return later }
                 guard let priority = record.readInt64(), let present = record.readUInt8() else { return nil }
                 later.priority = priority
