@@ -9,11 +9,13 @@ protocol Benchmark: Sendable {
 
 /// Measures what speed is held to, prints every figure with its bar, and ends with 1 where one is missed.
 ///
-/// Every figure but one is a ratio to something that was measured in the same run, in turns with it: the machine's speed,
+/// Every figure but three is a ratio to something that was measured in the same run, in turns with it: the machine's speed,
 /// and what else it is doing, then count on both sides.
 @main
 enum Main {
-    static let benchmarks: [any Benchmark] = [DecodeBenchmark(), LookupBenchmark(), ThroughputBenchmark()]
+    static let benchmarks: [any Benchmark] = [
+        DecodeBenchmark(), LookupBenchmark(), NearBenchmark(), ThroughputBenchmark(),
+    ]
 
     static func main() async {
         let wanted = CommandLine.arguments.dropFirst()

@@ -96,7 +96,7 @@ struct CacheReader<Key: Hashable & Sendable, Value: Sendable>: Sendable {
                 return
             }
             if case .array(let fields)? = replies.first {
-                head = Head(fields: fields.map(\.string))
+                head = Head(fields)
             } else {
                 head = .absent
             }
@@ -189,20 +189,19 @@ struct CacheReader<Key: Hashable & Sendable, Value: Sendable>: Sendable {
         let namespace = definition.namespace
         if keys.isEmpty { return namespace.buckets.map { Chunk(bucket: $0) } }
         var chunks: [Chunk] = []
-        var open: [Int: Int] = [:]
+        // By bucket, the chunk that takes in more.
+        var open = Array(repeating: -1, count: namespace.bucketCount)
         var start = 0
         while start < keys.count {
             let entity = definition.entity(keys[start])
             var end = start + 1
             while end < keys.count, definition.entity(keys[end]) == entity { end += 1 }
             let bucket = namespace.bucket(of: entity)
-            var chunk = open[bucket] ?? chunks.count
-            if chunk == chunks.count || chunks[chunk].entities.count >= Self.entitiesPerTransaction {
-                chunk = chunks.count
-                open[bucket] = chunk
+            if open[bucket] < 0 || chunks[open[bucket]].entities.count >= Self.entitiesPerTransaction {
+                open[bucket] = chunks.count
                 chunks.append(Chunk(bucket: bucket))
             }
-            chunks[chunk].entities.append((entity, start..<end))
+            chunks[open[bucket]].entities.append((entity, start..<end))
             start = end
         }
         return chunks
@@ -214,7 +213,6 @@ struct CacheReader<Key: Hashable & Sendable, Value: Sendable>: Sendable {
         commands.reserveCapacity(2 + chunk.entities.count)
         commands.append(.command(withSnapshot ? part.headWithSnapshot : part.head))
         commands.append(.command(.time))
-        let beginning = RedisArguments("HMGET")
         // Most entities are asked for the same variants, so their fields are put together once.
         var variants: [Variant] = []
         var fields = RedisArguments()
@@ -227,7 +225,7 @@ struct CacheReader<Key: Hashable & Sendable, Value: Sendable>: Sendable {
                 variants = places.map { definition.variant(keys[$0]) }
                 fields = Self.fields(of: variants)
             }
-            commands.append(.command(RedisCommand(beginning, key: part.entityKeyPrefix, entity.text, fields)))
+            commands.append(.command(RedisCommand(.hmget, key: part.entityKeyPrefix, entity.text, fields)))
         }
         return RedisBatch(key: part.headKey, commands: commands, isTransaction: true)
     }
@@ -360,5 +358,25 @@ struct CacheReader<Key: Hashable & Sendable, Value: Sendable>: Sendable {
             }
         }
         return rank(left) < rank(right) ? right : left
+    }
+}
+
+extension RedisArguments {
+    /// What the reading of every entity begins with.
+    fileprivate static let hmget = RedisArguments("HMGET")
+}
+
+extension Head {
+    /// The head out of the reply to `readerFields`, with or without `snapshotField` behind them.
+    fileprivate init(_ fields: RedisReplies) {
+        func field(_ index: Int) -> RedisReply { index < fields.count ? fields[index] : .null }
+        self.init(
+            generation: field(0).bytes.flatMap { Generation(utf8: $0) },
+            vouched: field(1).int64,
+            lease: field(2).int64,
+            postgres: field(3).string,
+            isSwitchedOff: field(4).string == "off",
+            snapshot: field(5).string.flatMap { TransactionSnapshot($0) }
+        )
     }
 }

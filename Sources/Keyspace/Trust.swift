@@ -36,12 +36,35 @@ public struct Head: Equatable, Sendable {
     /// What cannot be read counts as absent.
     public init(fields: [String?]) {
         func field(_ index: Int) -> String? { index < fields.count ? fields[index] : nil }
-        generation = field(0).flatMap { Generation($0) }
-        vouched = field(1).flatMap { Int64($0) }.map { RedisTime(microseconds: $0) }
-        lease = field(2).flatMap { Int64($0) }.flatMap { $0 > 0 && $0 < 1 << 40 ? .milliseconds($0) : nil }
-        postgres = field(3)
-        isSwitchedOff = field(4) == "off"
-        snapshot = field(5).flatMap { TransactionSnapshot($0) }
+        self.init(
+            generation: field(0).flatMap { Generation($0) },
+            vouched: field(1).flatMap { Int64($0) },
+            lease: field(2).flatMap { Int64($0) },
+            postgres: field(3),
+            isSwitchedOff: field(4) == "off",
+            snapshot: field(5).flatMap { TransactionSnapshot($0) }
+        )
+    }
+
+    /// The head out of what its fields say, nil where one is absent or cannot be read.
+    ///
+    /// - Parameters:
+    ///   - vouched: In microseconds of the server's clock.
+    ///   - lease: In milliseconds.
+    public init(
+        generation: Generation?,
+        vouched: Int64?,
+        lease: Int64?,
+        postgres: String?,
+        isSwitchedOff: Bool,
+        snapshot: TransactionSnapshot?
+    ) {
+        self.generation = generation
+        self.vouched = vouched.map { RedisTime(microseconds: $0) }
+        self.lease = lease.flatMap { $0 > 0 && $0 < 1 << 40 ? .milliseconds($0) : nil }
+        self.postgres = postgres
+        self.isSwitchedOff = isSwitchedOff
+        self.snapshot = snapshot
     }
 
     /// A head that was never written.
