@@ -91,6 +91,17 @@ public final class RedisNode: RedisClient {
         return outcome.replies
     }
 
+    /// Sends one command, which needs no routing here.
+    public func send(
+        _ command: RedisCommand,
+        key _: String,
+        timeLimit: Duration? = nil
+    ) async throws(RedisError) -> RedisReply {
+        let replies = try await core.replies(to: [command], timeLimit: timeLimit ?? configuration.commandTimeLimit)
+        guard let reply = replies.first else { throw RedisError(.protocolViolation, "\(command.name) got no reply") }
+        return reply
+    }
+
     /// Fails the calls under way with `.closed`, and closes the connection.
     ///
     /// Returns when no socket is left.

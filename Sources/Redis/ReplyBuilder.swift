@@ -14,14 +14,19 @@ struct ReplyBuilder {
     private var pieces: [[UInt8]] = []
     /// The piece that is being written.
     private var piece: [UInt8] = []
+    /// How many bytes the strings of this reply have so far, and those of the last one had: the next is often as large.
+    private var storedCount = 0
+    private var lastStoredCount = 0
     private var finished: RedisReply?
     private var outermostCount = 0
     private var elementCount = 0
     private let maximumElements: Int
-    /// How many bytes are at hand to be parsed: how much a new piece has to hold.
+    /// How many bytes were given to the parser last: the most that a new piece is made for, but for a string that is larger.
     var bytesAtHand = 0
     /// Why building was stopped.
     private(set) var problem: String?
+
+    private static let smallestPiece = 128
 
     init(maximumElements: Int) {
         self.maximumElements = maximumElements
@@ -117,14 +122,18 @@ struct ReplyBuilder {
         values = []
         pieces = []
         piece = []
+        lastStoredCount = storedCount
+        storedCount = 0
     }
 
     private mutating func store(_ text: UnsafeRawBufferPointer) -> ParsedReply.Text {
         if piece.capacity - piece.count < text.count {
             if !piece.isEmpty { pieces.append(piece) }
             piece = []
-            piece.reserveCapacity(max(text.count, bytesAtHand))
+            let expected = max(lastStoredCount - storedCount, storedCount, Self.smallestPiece)
+            piece.reserveCapacity(max(text.count, min(expected, bytesAtHand)))
         }
+        storedCount += text.count
         let start = piece.count
         piece.append(contentsOf: text)
         return ParsedReply.Text(piece: Int32(pieces.count), start: Int32(start), count: Int32(text.count))
