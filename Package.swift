@@ -114,17 +114,28 @@ let package = Package(
             swiftSettings: settings
         ),
 
+        // What several test targets use.
+        .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: settings),
+
         // Units: no server.
-        .testTarget(name: "PostgresTests", dependencies: ["Postgres", logging], swiftSettings: settings),
+        .testTarget(
+            name: "PostgresTests",
+            dependencies: ["Postgres", "TestSupport", logging],
+            swiftSettings: settings
+        ),
         .testTarget(
             name: "RedisTests",
-            dependencies: ["CHiredis", "Redis", logging, nioConcurrencyHelpers, nioCore, nioEmbedded, nioPosix],
+            dependencies: [
+                "CHiredis", "Redis", "TestSupport", logging, nioConcurrencyHelpers, nioCore, nioEmbedded, nioPosix,
+            ],
             swiftSettings: settings
         ),
         .testTarget(name: "KeyspaceTests", dependencies: ["Keyspace"], swiftSettings: settings),
         .testTarget(
             name: "FreshetTests",
-            dependencies: ["Freshet", "Keyspace", "Redis", inMemoryTracing, logging, nioConcurrencyHelpers, tracing],
+            dependencies: [
+                "Freshet", "Keyspace", "Redis", "TestSupport", inMemoryTracing, logging, nioConcurrencyHelpers, tracing,
+            ],
             swiftSettings: settings
         ),
         .testTarget(

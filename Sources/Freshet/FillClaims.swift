@@ -40,7 +40,14 @@ struct FillClaims<Key: Hashable & Sendable, Value: Sendable>: Sendable {
     /// Claims the loads of some misses, and gives a generation to every entity, and to the namespace, where there is none.
     ///
     /// What Redis does not answer is loaded all the same, without being stored.
-    func claim(_ misses: [(key: Key, miss: Miss)]) async throws -> [Claimed] {
+    ///
+    /// - Parameter orphaned: Is handed what was claimed for a caller that was cancelled before Redis answered: the command may
+    ///   have been executed, and only its answer tells what there is to take back.
+    /// - Throws: `CancellationError` where the caller is cancelled, at once.
+    func claim(
+        _ misses: [(key: Key, miss: Miss)],
+        orphaned: @escaping @Sendable ([Claimed]) -> Void
+    ) async throws -> [Claimed] {
         var claimed = misses.map { Claimed(key: $0.key, miss: $0.miss, stamp: nil) }
         try await seedNamespaces(&claimed)
         let stampable = claimed.indices.filter {
@@ -68,8 +75,24 @@ struct FillClaims<Key: Hashable & Sendable, Value: Sendable>: Sendable {
                     }
             )
         }
-        let replies = try await send(batches, "Cannot claim")
-        for ((_, places), reply) in zip(entities, replies) {
+        let asked = claimed
+        return try await carryThrough(
+            { Self.claimed(asked, entities.map(\.value), try await send(batches, "Cannot claim"), by: claimant) },
+            orphaned: orphaned
+        )
+    }
+
+    /// Adds to each of some claims what the script answered.
+    ///
+    /// - Parameter places: For each reply, where the keys that it is about stand among the claims.
+    private static func claimed(
+        _ asked: [Claimed],
+        _ places: [[Int]],
+        _ replies: [[RedisReply]],
+        by claimant: String
+    ) -> [Claimed] {
+        var claimed = asked
+        for (places, reply) in zip(places, replies) {
             guard case .array(let answer)? = reply.first, answer.count == 2 * places.count + 1,
                 let entity = answer[0].string.flatMap({ Generation($0) })
             else { continue }

@@ -332,20 +332,13 @@ public final class ReadThroughCache<Key: Hashable & Sendable, Value: Sendable>: 
         var own: [FlightKey] = []
         var held: [FlightKey] = []
         var unstamped: [Key] = []
-        for claimed in try await claims.claim(misses) {
-            guard let stamp = claimed.stamp else {
+        for claimed in try await claim(misses) {
+            guard let flightKey = flightKey(of: claimed) else {
                 unstamped.append(claimed.key)
                 continue
             }
             let isHealthy = claimed.miss.trust == .healthy
             let age = options.degradation.greatestAge
-            let flightKey = FlightKey(
-                key: claimed.key,
-                stamp: stamp,
-                postgres: claimed.miss.postgres,
-                stretch: isHealthy ? nil : stamp.readAt.microseconds / max(1, age.wholeMicroseconds),
-                claim: claimed.claim
-            )
             // What would be too old to be served by the time it is there is not waited for.
             if claimed.isHeld, isShared, options.sharing.wait > .zero, isHealthy || age > options.sharing.wait {
                 held.append(flightKey)
@@ -357,6 +350,29 @@ public final class ReadThroughCache<Key: Hashable & Sendable, Value: Sendable>: 
         async let awaited = fly(held) { try await self.awaitOthers($0) }
         async let others = unstamped.isEmpty ? [:] : queue.values(of: unstamped).values
         return try await loaded.merging(awaited) { first, _ in first }.merging(others) { first, _ in first }
+    }
+
+    /// Claims the loads of some misses; what is claimed for a caller that is cancelled meanwhile is taken back.
+    private func claim(_ misses: [(key: Key, miss: Reader.Miss)]) async throws -> [FillClaims<Key, Value>.Claimed] {
+        try await claims.claim(misses) { [self] claimed in
+            // All callers of a process claim alike: what another of them loads is claimed by that one as well.
+            release(claimed.filter { !$0.isHeld }.compactMap(flightKey).filter { !flights.isUnderWay($0) })
+        }
+    }
+
+    /// What the load of a claim is shared by; nil where it has nothing to be stored under.
+    private func flightKey(of claimed: FillClaims<Key, Value>.Claimed) -> FlightKey? {
+        claimed.stamp.map { stamp in
+            let isHealthy = claimed.miss.trust == .healthy
+            let age = max(1, options.degradation.greatestAge.wholeMicroseconds)
+            return FlightKey(
+                key: claimed.key,
+                stamp: stamp,
+                postgres: claimed.miss.postgres,
+                stretch: isHealthy ? nil : stamp.readAt.microseconds / age,
+                claim: claimed.claim
+            )
+        }
     }
 
     private func loadAlone(_ flightKeys: [FlightKey]) async throws -> [Key: Value] {
@@ -442,7 +458,7 @@ public final class ReadThroughCache<Key: Hashable & Sendable, Value: Sendable>: 
             }
             telemetry.awaited(count: keys.count - misses.count)
             var own: [FlightKey] = []
-            for claimed in try await claims.claim(misses) where !claimed.isHeld {
+            for claimed in try await claim(misses) where !claimed.isHeld {
                 guard var flightKey = missing.removeValue(forKey: claimed.key) else { continue }
                 // The one before has failed, or was bumped: it is up to us, under what was read just now.
                 flightKey.stamp = claimed.stamp ?? flightKey.stamp

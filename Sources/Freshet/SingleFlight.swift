@@ -62,6 +62,11 @@ final class SingleFlight<Key: Hashable & Sendable, Value: Sendable>: Sendable {
         return values
     }
 
+    /// Whether a load of this key is under way that somebody waits for.
+    func isUnderWay(_ key: Key) -> Bool {
+        flights.withLockedValue { $0[key] }?.isAbandoned == false
+    }
+
     /// One load, and who waits for it.
     private final class Flight: Sendable {
         private struct State {
@@ -74,6 +79,8 @@ final class SingleFlight<Key: Hashable & Sendable, Value: Sendable>: Sendable {
         }
 
         private let state = NIOLockedValueBox(State())
+
+        var isAbandoned: Bool { state.withLockedValue { $0.isAbandoned } }
 
         /// Counts one more caller; false where the load was given up already.
         func board() -> Bool {

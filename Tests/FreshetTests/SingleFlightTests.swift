@@ -145,6 +145,40 @@ struct SingleFlightTests {
         #expect(load.cancelled == 1)
     }
 
+    @Test func `a load is under way for as long as somebody waits for it`() async throws {
+        let flights = SingleFlight<Int, String>()
+        let load = Load()
+        #expect(!flights.isUnderWay(1))
+        let first = Task { try await flights.values(of: [1], joined: { _ in }, load: { try await load.run($0) }) }
+        await load.hasBegun()
+        #expect(flights.isUnderWay(1))
+        async let second = flights.values(of: [1], joined: { _ in first.cancel() }, load: { try await load.run($0) })
+        await #expect(throws: CancellationError.self) { try await first.value }
+        #expect(flights.isUnderWay(1))
+        load.open()
+        _ = try await second
+        #expect(!flights.isUnderWay(1))
+    }
+
+    @Test func `a load that was given up is not under way, though it has not ended`() async throws {
+        let flights = SingleFlight<Int, String>()
+        let (ends, end) = AsyncStream.makeStream(of: Void.self)
+        let (begins, begin) = AsyncStream.makeStream(of: Void.self)
+        let only = Task {
+            try await flights.values(of: [1], joined: { _ in }) { _ in
+                begin.yield()
+                await Task { for await _ in ends { break } }.value
+                return [1: "too late"]
+            }
+        }
+        for await _ in begins { break }
+        #expect(flights.isUnderWay(1))
+        only.cancel()
+        await #expect(throws: CancellationError.self) { try await only.value }
+        #expect(!flights.isUnderWay(1))
+        end.yield()
+    }
+
     @Test func `callers who come and go at once cancel nobody else's load`() async throws {
         let flights = SingleFlight<Int, String>()
         try await withThrowingTaskGroup(of: Void.self) { group in
