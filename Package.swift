@@ -65,6 +65,9 @@ let package = Package(
             swiftSettings: readerSettings
         ),
 
+        // Time, chance and tasks: the system's, or a simulation's.
+        .target(name: "Surroundings", swiftSettings: settings),
+
         // The contract between worker and readers: pure functions and the scripts.
         .target(name: "Keyspace", swiftSettings: settings),
 
@@ -72,8 +75,8 @@ let package = Package(
         .target(
             name: "Freshet",
             dependencies: [
-                "Keyspace", "Redis", instrumentation, logging, metrics, nioConcurrencyHelpers, serviceLifecycle,
-                tracing,
+                "Keyspace", "Redis", "Surroundings", instrumentation, logging, metrics, nioConcurrencyHelpers,
+                serviceLifecycle, tracing,
             ],
             swiftSettings: readerSettings
         ),

@@ -1,3 +1,5 @@
+package import Surroundings
+
 /// How one process uses a cache.
 ///
 /// None of this is part of the contract with the worker and with other readers: those figures are `KeyspaceLimits`.
@@ -18,6 +20,8 @@ public struct CacheOptions: Sendable {
     public var nearCache: NearCacheOptions?
     /// Where the namespace is registered, so that it is not used by two caches at once.
     public var registry = CacheRegistry.process
+    /// The machine, as far as it is not the system's.
+    package var surroundings = Surroundings.system
 
     /// The defaults.
     public init() {}

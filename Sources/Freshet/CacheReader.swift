@@ -1,5 +1,6 @@
 import Keyspace
 import Redis
+import Surroundings
 
 /// Reads generations and entries, and decides what is valid.
 struct CacheReader<Key: Hashable & Sendable, Value: Sendable>: Sendable {
@@ -9,6 +10,7 @@ struct CacheReader<Key: Hashable & Sendable, Value: Sendable>: Sendable {
     private let degradedAge: Duration
     /// Where hits are kept in memory; nil keeps none.
     private let near: NearCache<Key, Value>?
+    private let surroundings: Surroundings
     /// One for each bucket.
     private let parts: [BucketCommands]
 
@@ -16,12 +18,14 @@ struct CacheReader<Key: Hashable & Sendable, Value: Sendable>: Sendable {
         definition: CacheDefinition<Key, Value>,
         redis: any RedisClient,
         degradedAge: Duration,
-        near: NearCache<Key, Value>?
+        near: NearCache<Key, Value>?,
+        surroundings: Surroundings
     ) {
         self.definition = definition
         self.redis = redis
         self.degradedAge = degradedAge
         self.near = near
+        self.surroundings = surroundings
         parts = definition.namespace.buckets.map { BucketCommands(bucket: $0, of: definition.namespace) }
     }
 
@@ -128,7 +132,7 @@ struct CacheReader<Key: Hashable & Sendable, Value: Sendable>: Sendable {
         let batches = chunks.map { batch($0, of: keys, withSnapshot: token != nil) }
         // Before anything is sent: from here on an invalidation is about this read as well.
         var nearRead = NearRead(of: keys, for: near, entity: definition.entity)
-        let sent = LocalTime.now
+        let sent = LocalTime.now(surroundings)
         let tracked: [[RedisReply]]?
         if let session = nearRead?.session {
             tracked = try await transact(batches, of: chunks, over: session.connection)
@@ -266,7 +270,7 @@ struct CacheReader<Key: Hashable & Sendable, Value: Sendable>: Sendable {
     private func transact(
         _ batches: [RedisBatch],
         of chunks: [Chunk],
-        over connection: TrackedConnection
+        over connection: any TrackingSession
     ) async throws(RedisError) -> [[RedisReply]]? {
         let tracking = zip(batches, chunks).map { batch, chunk in
             TrackedRead.tracking(batch, bumpKey: definition.namespace.bumpKey(bucket: chunk.bucket))

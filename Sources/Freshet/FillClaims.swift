@@ -13,6 +13,7 @@
 import Keyspace
 import Logging
 import Redis
+import Surroundings
 
 /// Claims loads among the processes that share a cache.
 struct FillClaims<Key: Hashable & Sendable, Value: Sendable>: Sendable {
@@ -22,8 +23,24 @@ struct FillClaims<Key: Hashable & Sendable, Value: Sendable>: Sendable {
     let redis: any RedisClient
     let sharing: FillSharing
     let logger: Logger
+    private let surroundings: Surroundings
     /// This process, as others see it.
-    let claimant = Generation.nonceText(.random(in: .min ... .max))
+    private let claimant: String
+
+    init(
+        definition: CacheDefinition<Key, Value>,
+        redis: any RedisClient,
+        sharing: FillSharing,
+        logger: Logger,
+        surroundings: Surroundings
+    ) {
+        self.definition = definition
+        self.redis = redis
+        self.sharing = sharing
+        self.logger = logger
+        self.surroundings = surroundings
+        claimant = Generation.nonceText(surroundings.next())
+    }
 
     /// A key that is missing, and what its load would be stored under.
     struct Claimed: Sendable {
@@ -60,6 +77,7 @@ struct FillClaims<Key: Hashable & Sendable, Value: Sendable>: Sendable {
             guard let namespace = claimed[places[0]].miss.generations.namespace else { return nil }
             let variants = places.map { definition.variant(claimed[$0].key) }
             let arguments = KeyspaceScript.claimArguments(
+                seed: seed(),
                 namespace: namespace,
                 claimant: claimant,
                 age: sharing.claimAge,
@@ -129,7 +147,7 @@ struct FillClaims<Key: Hashable & Sendable, Value: Sendable>: Sendable {
             RedisBatch(
                 script: .seedNamespace,
                 keys: [definition.namespace.headKey(bucket: bucket)],
-                arguments: [RedisArgument(Generation.seed().description)]
+                arguments: [RedisArgument(seed().description)]
             )
         }
         let replies = try await send(batches, "Cannot seed")
@@ -139,6 +157,11 @@ struct FillClaims<Key: Hashable & Sendable, Value: Sendable>: Sendable {
                 claimed[place].miss.generations.namespace = claimed[place].miss.generations.namespace ?? generation
             }
         }
+    }
+
+    private func seed() -> Generation {
+        var surroundings = surroundings
+        return .seed(using: &surroundings)
     }
 
     private func send(_ batches: [RedisBatch], _ failure: Logger.Message) async throws -> [[RedisReply]] {
@@ -164,7 +187,7 @@ struct FillClaims<Key: Hashable & Sendable, Value: Sendable>: Sendable {
                 arguments: [RedisArgument(claim)]
             )
         }
-        Task { [redis, logger] in
+        surroundings.begin { [redis, logger] in
             do {
                 _ = try await redis.send(batches)
             } catch {

@@ -1,4 +1,5 @@
 import NIOConcurrencyHelpers
+import Surroundings
 
 /// Puts the keys of many callers into few loads, and limits how many of these are under way.
 final class LoadQueue<Key: Hashable & Sendable, Value: Sendable>: Sendable {
@@ -14,11 +15,17 @@ final class LoadQueue<Key: Hashable & Sendable, Value: Sendable>: Sendable {
     }
 
     private let window: Duration
+    private let surroundings: Surroundings
     private let loader: @Sendable ([Key]) async throws -> Loaded
     private let state: NIOLockedValueBox<State>
 
-    init(limits: LoadLimits, loader: @escaping @Sendable ([Key]) async throws -> Loaded) {
+    init(
+        limits: LoadLimits,
+        surroundings: Surroundings = .system,
+        loader: @escaping @Sendable ([Key]) async throws -> Loaded
+    ) {
         window = limits.window
+        self.surroundings = surroundings
         self.loader = loader
         state = NIOLockedValueBox(State(machine: LoadQueueStateMachine(limits: limits)))
     }
@@ -64,13 +71,13 @@ final class LoadQueue<Key: Hashable & Sendable, Value: Sendable>: Sendable {
         switch action {
         case .wait: return
         case .openWindow:
-            Task {
+            surroundings.begin { [self] in
                 // It belongs to nobody, so nobody cancels it.
-                try? await Task.sleep(for: window)
+                try? await surroundings.sleep(for: window)
                 perform(state.withLockedValue { $0.machine.windowPassed() })
             }
         case .load(let batch):
-            let task = Task {
+            let task = surroundings.begin { [self] in
                 let result: Result<Loaded, any Error>
                 do { result = .success(try await loader(batch.keys)) } catch { result = .failure(error) }
                 end(batch.id, with: result)

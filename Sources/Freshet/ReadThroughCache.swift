@@ -19,6 +19,7 @@ public import Logging
 import NIOConcurrencyHelpers
 public import Redis
 public import ServiceLifecycle
+import Surroundings
 
 /// A cache in Redis, in front of a loader, that never serves what was loaded before a change after the change's bump.
 ///
@@ -34,7 +35,8 @@ public final class ReadThroughCache<Key: Hashable & Sendable, Value: Sendable>: 
     private let claims: FillClaims<Key, Value>
     private let filler: CacheFiller<Key, Value>
     private let queue: LoadQueue<Key, Value>
-    private let flights = SingleFlight<FlightKey, Value>()
+    private let flights: SingleFlight<FlightKey, Value>
+    private let surroundings: Surroundings
     private let breaker: NIOLockedValueBox<CircuitBreaker>
     private let lastTrust = NIOLockedValueBox<Trust?>(nil)
     private let registration: CacheRegistry.Registration
@@ -87,11 +89,20 @@ public final class ReadThroughCache<Key: Hashable & Sendable, Value: Sendable>: 
             definition: definition,
             redis: redis,
             degradedAge: options.degradation.greatestAge,
-            near: near
+            near: near,
+            surroundings: options.surroundings
         )
-        claims = FillClaims(definition: definition, redis: redis, sharing: options.sharing, logger: logger)
+        surroundings = options.surroundings
+        flights = SingleFlight(surroundings: options.surroundings)
+        claims = FillClaims(
+            definition: definition,
+            redis: redis,
+            sharing: options.sharing,
+            logger: logger,
+            surroundings: options.surroundings
+        )
         filler = CacheFiller(definition: definition, redis: redis, logger: logger, telemetry: telemetry)
-        queue = LoadQueue(limits: options.loads) { keys in
+        queue = LoadQueue(limits: options.loads, surroundings: options.surroundings) { keys in
             try await telemetry.load(keys.count) {
                 let loaded = try await definition.load(keys)
                 let missing = keys.filter { loaded.values[$0] == nil }
@@ -106,15 +117,26 @@ public final class ReadThroughCache<Key: Hashable & Sendable, Value: Sendable>: 
     ///
     /// Without it lookups work as well, and nothing is answered from memory.
     public func run() async throws {
-        guard let near, let options = options.nearCache else { return try await gracefulShutdown() }
-        let feed = NearCacheFeed(
+        guard let feed else { return try await gracefulShutdown() }
+        await cancelWhenGracefulShutdown { await feed.run() }
+    }
+
+    /// Keeps the near cache right until the task is cancelled.
+    package func follow() async {
+        await feed?.run()
+    }
+
+    private var feed: NearCacheFeed<Key, Value>? {
+        guard let near, let options = options.nearCache else { return nil }
+        let redis = options.redis
+        return NearCacheFeed(
             near: near,
-            redis: options.redis,
+            open: options.open ?? { try await TrackedConnection.open(redis, report: $0) },
             namespace: definition.namespace,
             logger: logger,
-            pollInterval: options.pollInterval
+            pollInterval: options.pollInterval,
+            surroundings: surroundings
         )
-        await cancelWhenGracefulShutdown { await feed.run() }
     }
 
     /// The values of some keys: in one round trip where all are cached, with one load where some are not.
@@ -153,7 +175,7 @@ public final class ReadThroughCache<Key: Hashable & Sendable, Value: Sendable>: 
         guard let near, token == nil else {
             return try await answersOfRedis(for: keys, after: token, deadline: deadline)
         }
-        let now = LocalTime.now
+        let now = LocalTime.now(surroundings)
         let values = keys.map { near.value(for: $0, at: now) }
         let rest = zip(keys, values).compactMap { key, value in value == nil ? key : nil }
         if rest.count < keys.count { telemetry.foundNear(keys.count - rest.count) }
@@ -172,7 +194,7 @@ public final class ReadThroughCache<Key: Hashable & Sendable, Value: Sendable>: 
         deadline: ContinuousClock.Instant?
     ) async throws -> (Trust, [CacheAnswer<Value>]) {
         try await telemetry.lookUp(keys.count) {
-            try await before(deadline) { try await self.lookUp(keys, after: token) }
+            try await before(deadline, surroundings) { try await self.lookUp(keys, after: token) }
         }
     }
 
@@ -180,7 +202,7 @@ public final class ReadThroughCache<Key: Hashable & Sendable, Value: Sendable>: 
     @inline(__always)
     func nearValues(of key: Key, and other: Key?) -> (Value, Value?)? {
         guard let near else { return nil }
-        let now = LocalTime.now
+        let now = LocalTime.now(surroundings)
         guard let value = near.value(for: key, at: now) else { return nil }
         guard let other else {
             telemetry.foundNear(1)
@@ -240,18 +262,18 @@ public final class ReadThroughCache<Key: Hashable & Sendable, Value: Sendable>: 
 
     /// Reads, unless Redis is being left alone; nil where it does not answer.
     private func read(_ keys: [Key], token: ReadToken?) async throws -> CacheReader<Key, Value>.Reading? {
-        let start = ContinuousClock.now
+        let start = surroundings.now
         guard breaker.withLockedValue({ $0.admits(at: start) }) else { return nil }
         func ended(_ outcome: CircuitBreaker.Outcome) {
-            breaker.withLockedValue { $0.ended(outcome, at: .now) }
+            breaker.withLockedValue { $0.ended(outcome, at: surroundings.now) }
         }
         do {
             let reading = try await reader.read(keys, token: token)
-            ended(.answered(after: start.duration(to: .now)))
+            ended(.answered(after: start.duration(to: surroundings.now)))
             return reading
         } catch {
             guard error.code != .cancelled else {
-                ended(.abandoned(after: start.duration(to: .now)))
+                ended(.abandoned(after: start.duration(to: surroundings.now)))
                 throw CancellationError()
             }
             ended(.failed)
@@ -268,10 +290,10 @@ public final class ReadThroughCache<Key: Hashable & Sendable, Value: Sendable>: 
         _ first: CacheReader<Key, Value>.Reading
     ) async throws -> CacheReader<Key, Value>.Reading? {
         var poll = PollInterval(least: .milliseconds(1), greatest: .milliseconds(20))
-        let end = ContinuousClock.now + options.tokenWait
+        let end = surroundings.now + options.tokenWait
         var trust = first.trust
-        while trust == .healthy, ContinuousClock.now < end {
-            try await Task.sleep(for: poll.next())
+        while trust == .healthy, surroundings.now < end {
+            try await surroundings.sleep(for: poll.next(surroundings))
             guard let reading = try await read(keys, token: token) else { return nil }
             if reading.hasApplied { return reading }
             trust = reading.trust
@@ -436,12 +458,12 @@ public final class ReadThroughCache<Key: Hashable & Sendable, Value: Sendable>: 
     /// Waits for the values that other processes are loading, and loads what does not come.
     private func awaitOthers(_ flightKeys: [FlightKey]) async throws -> [FlightKey: Value] {
         var poll = PollInterval(least: .milliseconds(2), greatest: .milliseconds(50))
-        let end = ContinuousClock.now + options.sharing.wait
+        let end = surroundings.now + options.sharing.wait
         let asked = Dictionary(uniqueKeysWithValues: flightKeys.map { ($0.key, $0) })
         var missing = asked
         var values: [FlightKey: Value] = [:]
-        while !missing.isEmpty, ContinuousClock.now < end {
-            try await Task.sleep(for: poll.next())
+        while !missing.isEmpty, surroundings.now < end {
+            try await surroundings.sleep(for: poll.next(surroundings))
             let keys = definition.arranged(missing.keys)
             // What the callers were told of trust must hold for what they are given.
             let isHealthy = flightKeys.contains { $0.stretch == nil }

@@ -5,10 +5,16 @@
 // generations never share, because a load that began before a bump must not answer who came after it.
 
 import NIOConcurrencyHelpers
+import Surroundings
 
 /// Shares loads among the callers of one process.
 final class SingleFlight<Key: Hashable & Sendable, Value: Sendable>: Sendable {
     private let flights = NIOLockedValueBox<[Key: Flight]>([:])
+    private let surroundings: Surroundings
+
+    init(surroundings: Surroundings = .system) {
+        self.surroundings = surroundings
+    }
 
     /// The values of `keys`: those that are being loaded already are waited for, the others are loaded by one call of `load`.
     ///
@@ -40,7 +46,7 @@ final class SingleFlight<Key: Hashable & Sendable, Value: Sendable>: Sendable {
         var all = awaited
         if !ownKeys.isEmpty {
             all.append(own)
-            own.begin { [self] in
+            own.begin(in: surroundings) { [self] in
                 let result: Result<[Key: Value], any Error>
                 do { result = .success(try await load(ownKeys)) } catch { result = .failure(error) }
                 flights.withLockedValue { flights in
@@ -102,8 +108,8 @@ final class SingleFlight<Key: Hashable & Sendable, Value: Sendable>: Sendable {
             abandoned?.cancel()
         }
 
-        func begin(_ body: @escaping @Sendable () async -> Void) {
-            let task = Task { await body() }
+        func begin(in surroundings: Surroundings, _ body: @escaping @Sendable () async -> Void) {
+            let task = surroundings.begin(body)
             let isAbandoned = state.withLockedValue { state in
                 state.task = task
                 return state.isAbandoned

@@ -32,7 +32,17 @@ public struct WorkflowLookup: Service {
         loader: @escaping Loader,
         logger: Logger
     ) throws(CacheError) {
-        let definition = CacheDefinition<DetectorWorkflowsKey, [Workflow]>(
+        let definition = Self.definition(namespace: namespace, limits: limits, loader: loader)
+        cache = try ReadThroughCache(definition, redis: redis, options: options, logger: logger)
+    }
+
+    /// The cache that is looked up in.
+    package static func definition(
+        namespace: CacheNamespace,
+        limits: KeyspaceLimits,
+        loader: @escaping Loader
+    ) -> CacheDefinition<DetectorWorkflowsKey, [Workflow]> {
+        CacheDefinition(
             namespace: namespace,
             entity: { Entity($0.detectorID) },
             variant: { $0.environment.variant },
@@ -41,7 +51,6 @@ public struct WorkflowLookup: Service {
             limits: limits,
             load: loader
         )
-        cache = try ReadThroughCache(definition, redis: redis, options: options, logger: logger)
     }
 
     /// Runs what goes on beside lookups, until a graceful shutdown; lookups work without it.

@@ -22,7 +22,13 @@ public struct Generation: Hashable, Sendable {
 
     /// The first generation of something that has none yet, with a nonce from the system's random source.
     public static func seed() -> Generation {
-        Generation(counter: 1, nonce: .random(in: .min ... .max))
+        var generator = SystemRandomNumberGenerator()
+        return seed(using: &generator)
+    }
+
+    /// The same with a nonce from another random source.
+    package static func seed(using generator: inout some RandomNumberGenerator) -> Generation {
+        Generation(counter: 1, nonce: generator.next())
     }
 
     /// Reads the canonical text, as Redis holds it; nil for anything else, which readers treat as absent.

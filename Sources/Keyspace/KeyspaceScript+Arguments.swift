@@ -26,14 +26,17 @@ extension KeyspaceScript {
 
     /// The arguments of ``claim``, in front of the variants.
     ///
-    /// - Parameter age: For how long the claim counts, at least a millisecond.
+    /// - Parameters:
+    ///   - seed: For an entity that has no generation yet.
+    ///   - age: For how long the claim counts, at least a millisecond.
     public static func claimArguments(
+        seed: Generation = .seed(),
         namespace: Generation,
         claimant: String,
         age: Duration,
         limits: KeyspaceLimits
     ) -> [String] {
-        seedArguments(.seed(), limits: limits)
+        seedArguments(seed, limits: limits)
             + [namespace.description, claimant, String(max(1, age.wholeMilliseconds))]
     }
 

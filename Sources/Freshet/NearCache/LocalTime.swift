@@ -1,3 +1,5 @@
+import Surroundings
+
 #if canImport(Darwin)
     import Darwin
 #elseif canImport(Musl)
@@ -13,6 +15,12 @@
 struct LocalTime: Hashable, Comparable, Sendable {
     /// Counted from a moment that differs from machine to machine.
     var nanoseconds: Int64
+
+    /// Now, on the clock of these surroundings.
+    @inline(__always)
+    static func now(_ surroundings: Surroundings) -> LocalTime {
+        surroundings.simulatedNanoseconds.map { LocalTime(nanoseconds: $0) } ?? .now
+    }
 
     static var now: LocalTime {
         var time = timespec()

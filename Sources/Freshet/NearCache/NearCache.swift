@@ -12,7 +12,7 @@ final class NearCache<Key: Hashable & Sendable, Value: Sendable>: Sendable {
     /// The connections over which reads are tracked.
     struct Session: Sendable {
         let number: UInt64
-        let connection: TrackedConnection
+        let connection: any TrackingSession
     }
 
     private let namespace: CacheNamespace

@@ -34,14 +34,16 @@ import Keyspace
 import Logging
 import NIOConcurrencyHelpers
 import Redis
+import Surroundings
 
 /// Opens the connections of a near cache, again and again, and tells it what Redis tells.
 struct NearCacheFeed<Key: Hashable & Sendable, Value: Sendable>: Sendable {
     let near: NearCache<Key, Value>
-    let redis: RedisConfiguration
+    let open: TrackingOpener
     let namespace: CacheNamespace
     let logger: Logger
     let pollInterval: Duration
+    let surroundings: Surroundings
 
     /// The longest pause between two attempts to connect.
     static var longestPause: Duration { .seconds(5) }
@@ -65,8 +67,10 @@ struct NearCacheFeed<Key: Hashable & Sendable, Value: Sendable>: Sendable {
                     "Nothing is answered from memory",
                     metadata: ["error": "\(error)", "failures": "\(failures)"]
                 )
-                let pause = Self.pause(afterFailures: failures, jitter: .random(in: 0..<1))
-                guard (try? await Task.sleep(for: pause)) != nil else { return }
+                var randomness = surroundings
+                let jitter = Double.random(in: 0..<1, using: &randomness)
+                let pause = Self.pause(afterFailures: failures, jitter: jitter)
+                guard (try? await surroundings.sleep(for: pause)) != nil else { return }
             }
         }
     }
@@ -74,7 +78,7 @@ struct NearCacheFeed<Key: Hashable & Sendable, Value: Sendable>: Sendable {
     /// Serves one pair of connections until it is lost, which it throws.
     private func serve(_ session: UInt64, _ wasHealthy: NIOLockedValueBox<Bool>) async throws {
         let (losses, loss) = AsyncStream.makeStream(of: RedisError.self)
-        let connection = try await TrackedConnection.open(redis) { [near] event in
+        let connection = try await open { [near] event in
             near.apply(event, session: session)
             if case .lost(let error) = event { loss.yield(error) }
         }
@@ -100,7 +104,7 @@ struct NearCacheFeed<Key: Hashable & Sendable, Value: Sendable>: Sendable {
 
     /// Moves the deadline on for as long as the worker vouches and both connections answer.
     private func poll(
-        _ connection: TrackedConnection,
+        _ connection: any TrackingSession,
         _ session: UInt64,
         _ wasHealthy: NIOLockedValueBox<Bool>
     ) async throws {
@@ -117,12 +121,12 @@ struct NearCacheFeed<Key: Hashable & Sendable, Value: Sendable>: Sendable {
             case .none:
                 near.pause(session)
             }
-            try await Task.sleep(for: pollInterval)
+            try await surroundings.sleep(for: pollInterval)
         }
     }
 
     /// Whether this user may say which reads are tracked: without that each read would be sent twice.
-    private func checkTracking(_ connection: TrackedConnection) async throws {
+    private func checkTracking(_ connection: any TrackingSession) async throws {
         // The command behind it uses it up.
         let commands = [TrackedConnection.trackWhatFollows, RedisCommand("TIME")]
         let replies = try await connection.send([RedisBatch(key: namespace.headKey(bucket: 0), commands: commands)])
@@ -133,8 +137,8 @@ struct NearCacheFeed<Key: Hashable & Sendable, Value: Sendable>: Sendable {
     ///
     /// Not in a transaction, because a full Redis queues nothing for one: the time, read behind the head, is no earlier than
     /// the head, and a later time only shortens the promise.
-    private func readHeads(_ connection: TrackedConnection) async throws -> NearLease {
-        let sent = LocalTime.now
+    private func readHeads(_ connection: any TrackingSession) async throws -> NearLease {
+        let sent = LocalTime.now(surroundings)
         let replies = try await connection.send(
             namespace.buckets.map { bucket in
                 let key = namespace.headKey(bucket: bucket)

@@ -17,6 +17,8 @@ public struct NearCacheOptions: Sendable {
     public var limits = NearCacheLimits()
     /// The time between two looks at the worker's promise, after which a switched-off cache is noticed at the latest.
     package var pollInterval: Duration = .milliseconds(500)
+    /// Opens the connections of a simulation, in place of those to `redis`.
+    package var open: TrackingOpener?
 
     /// A near cache with the defaults, in front of a server.
     public init(redis: RedisConfiguration) {
