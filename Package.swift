@@ -85,7 +85,7 @@ let package = Package(
         // The worker.
         .target(
             name: "InvalidationWorker",
-            dependencies: ["Keyspace", "Postgres", "Redis", logging, metrics, serviceLifecycle],
+            dependencies: ["Keyspace", "Postgres", "Redis", "Surroundings", logging, metrics, serviceLifecycle],
             swiftSettings: settings
         ),
 

@@ -98,24 +98,48 @@ private struct CacheRows {
 
     func resolved(factsProblem: String?, collapseThreshold: Int64) -> CacheClaim {
         var claim = claim
-        claim.factsProblem = claim.isAttached ? factsProblem : nil
-        // Beyond the cap the statement returns no changes at all, and of a look-up that fans out one row too many.
-        if Int64(changes.count) == claim.rowCount, fannedOut.values.allSatisfy({ $0 <= collapseThreshold }) {
-            claim.backlog = .changes(changes)
-            let hasFacts = factsProblem == nil && !claim.attachments.isEmpty
-            claim.scopes = rules.scopes(of: changes, facts: hasFacts ? facts : nil)
-        } else {
-            claim.backlog = .collapsed
-            claim.scopes = ScopeSet([.namespace])
-        }
+        claim.resolve(
+            // Beyond the cap the statement returns no changes at all, and of a look-up that fans out one row too many.
+            Int64(changes.count) == claim.rowCount && fannedOut.values.allSatisfy { $0 <= collapseThreshold }
+                ? changes : nil,
+            facts: claim.attachments.isEmpty ? nil : facts,
+            factsProblem: factsProblem,
+            by: rules
+        )
         return claim
+    }
+}
+
+extension CacheClaim {
+    /// Decides what the rows of the cache invalidate.
+    ///
+    /// - Parameters:
+    ///   - changes: Nil where there are too many.
+    ///   - facts: Of the same snapshot; nil where no table is attached.
+    ///   - factsProblem: Why they could not be looked up.
+    package mutating func resolve(
+        _ changes: [JournalRow]?,
+        facts: [FactRow]?,
+        factsProblem: String?,
+        by rules: any CacheRules
+    ) {
+        self.factsProblem = isAttached ? factsProblem : nil
+        if let changes {
+            backlog = .changes(changes)
+            scopes = rules.scopes(of: changes, facts: factsProblem == nil ? facts : nil)
+        } else {
+            backlog = .collapsed
+            scopes = ScopeSet([.namespace])
+        }
     }
 }
 
 extension JournalRow {
     fileprivate init(_ result: borrowing QueryResult, row: Int, columns: [JournalColumn]) throws {
-        subject = result.string(row, Claim.Column.text1) ?? ""
-        operation = result.string(row, Claim.Column.text2) ?? ""
+        self.init(
+            subject: result.string(row, Claim.Column.text1) ?? "",
+            operation: result.string(row, Claim.Column.text2) ?? ""
+        )
         applicationName = result.string(row, Claim.Column.text3)
         rowCount = try result.int64(row, Claim.Column.number1) ?? 0
         changedAtMicroseconds = try result.int64(row, Claim.Column.number2) ?? 0

@@ -1,45 +1,52 @@
-import Keyspace
+package import Keyspace
 
 /// What one claim returned: everything that was visible in one snapshot, and what is needed to resolve it.
-struct Claim: Equatable, Sendable {
+package struct Claim: Equatable, Sendable {
     /// The statement's snapshot, `xmin:xmax:xip`.
-    var snapshot: String
+    package var snapshot: String
     /// How many rows of the journal the snapshot shows.
     ///
     /// This, and never what was deleted, tells whether it is empty.
-    var rowCount: Int64
+    package var rowCount: Int64
     /// How many of them this claim deletes.
     ///
     /// Fewer where somebody else deletes some at the same time.
-    var deletedCount: Int64
+    package var deletedCount: Int64
     /// One part for each cache that exists here: attached, missed, or just detached.
-    var caches: [CacheClaim]
+    package var caches: [CacheClaim]
+
+    package init(snapshot: String, rowCount: Int64, deletedCount: Int64, caches: [CacheClaim]) {
+        self.snapshot = snapshot
+        self.rowCount = rowCount
+        self.deletedCount = deletedCount
+        self.caches = caches
+    }
 }
 
 /// What a claim returned of one cache.
-struct CacheClaim: Equatable, Sendable {
+package struct CacheClaim: Equatable, Sendable {
     /// The rows of the journal that concern the cache, or the fact that there are too many.
-    enum Backlog: Equatable, Sendable {
+    package enum Backlog: Equatable, Sendable {
         case changes([JournalRow])
         /// More rows than are worth resolving one by one; all of them are claimed.
         case collapsed
     }
 
     /// The name of the cache.
-    var cache: String
+    package var cache: String
     /// How many rows of the journal concern it.
-    var rowCount: Int64 = 0
+    package var rowCount: Int64 = 0
     /// The mark of the last pass that was committed: empty before the first, nil where the row that keeps it is missing.
-    var mark: String?
+    package var mark: String?
     /// The fingerprint of the triggers that the last committed pass acknowledged.
-    var acknowledgedTriggers: String?
+    package var acknowledgedTriggers: String?
     /// Which tables and columns are attached, as text; empty where none is.
     var attachments = ""
     /// The attached tables and their triggers, in the same snapshot.
-    var attachedTables: [AttachedTable] = []
+    package var attachedTables: [AttachedTable] = []
     var backlog = Backlog.changes([])
     /// What the batch invalidates, by the rules of the cache.
-    var scopes = ScopeSet()
+    package var scopes = ScopeSet()
     /// Why the facts that resolve a batch cannot be looked up; nil where they can.
     var factsProblem: String?
 
@@ -64,12 +71,25 @@ struct CacheClaim: Equatable, Sendable {
     }
 }
 
+extension CacheClaim {
+    /// A claim that concerns nothing yet.
+    package init(emptyOf cache: String) {
+        self.init(cache: cache)
+    }
+}
+
 /// One attached table, as the view `freshet.attached` shows it.
-struct AttachedTable: Equatable, Sendable {
+package struct AttachedTable: Equatable, Sendable {
     /// The part that it plays in its cache: `detector`, `workflow`, `link`, ….
     var subject: String
     /// Object ids, file and triggers: whatever would change if writes had escaped the triggers for a while.
     var fingerprint: String
     /// What is wrong and how it is mended; nil where every trigger is as attached.
     var problem: String?
+
+    package init(subject: String, fingerprint: String, problem: String?) {
+        self.subject = subject
+        self.fingerprint = fingerprint
+        self.problem = problem
+    }
 }

@@ -1,10 +1,12 @@
 import Keyspace
 import Redis
+import Surroundings
 
 /// The worker's side of Redis: observing the heads, and applying a pass.
 struct HeadStore: Sendable {
     let redis: any RedisClient
     let limits: KeyspaceLimits
+    var surroundings = Surroundings.system
 
     /// Why a pass did not apply.
     enum Failure: Error {
@@ -92,7 +94,7 @@ struct HeadStore: Sendable {
     private static let scriptsPerPipeline = 64
 
     private func batch(bucket: Int, pass: BucketPass, in namespace: CacheNamespace) -> RedisBatch {
-        let nonce = UInt64.random(in: .min ... .max)
+        let nonce = surroundings.next()
         var batch = RedisBatch(key: namespace.headKey(bucket: bucket))
         batch.append(
             Self.apply,

@@ -3,6 +3,7 @@ public import Logging
 public import Postgres
 public import Redis
 public import ServiceLifecycle
+package import Surroundings
 
 /// The worker: turns committed changes of Postgres into bumps of Redis, and vouches for what it has applied.
 ///
@@ -42,6 +43,9 @@ public struct InvalidationWorker: Service {
     private let configuration: Configuration
     private let logger: Logger
     private let onEvent: @Sendable (WorkerEvent) async -> Void
+    /// Opens the sessions of a simulation, in place of Postgres.
+    package var openJournal: JournalOpener?
+    package var surroundings = Surroundings.system
     package var beforeStep: @Sendable (PumpStep) async -> Void = { _ in }
 
     /// A worker of one database and one Redis.
@@ -83,13 +87,22 @@ public struct InvalidationWorker: Service {
         machine.pollIntervalWithoutNotifications = configuration.pollIntervalWithoutNotifications
         machine.leadershipInterval = configuration.leadershipInterval
         machine.sweepInterval = configuration.sweepInterval
+        let postgres = postgres
+        let threshold = configuration.collapseThreshold
+        let logger = logger
         var pump = Pump(
-            postgres: postgres,
-            store: HeadStore(redis: redis, limits: configuration.limits),
-            caches: caches.map(\.rules),
-            machine: PumpStateMachine(configuration: machine),
-            collapseThreshold: configuration.collapseThreshold,
+            open: openJournal ?? {
+                try await Journal.open(
+                    postgres,
+                    caches: caches.map(\.rules),
+                    collapseThreshold: threshold,
+                    logger: logger
+                )
+            },
+            store: HeadStore(redis: redis, limits: configuration.limits, surroundings: surroundings),
+            machine: PumpStateMachine(configuration: machine, randomness: surroundings),
             logger: logger,
+            surroundings: surroundings,
             onEvent: onEvent,
             beforeStep: beforeStep
         )

@@ -6,7 +6,7 @@ import Postgres
 ///
 /// Everything happens on one connection, because that is what makes it safe: the advisory lock, the LISTEN and the claims
 /// live and die together. Not to be used by two tasks at once.
-actor Journal {
+actor Journal: JournalSession {
     private let connection: PostgresConnection
     private let logger: Logger
     private let caches: [any CacheRules]
@@ -272,10 +272,4 @@ extension SQLState {
     fileprivate var isAboutMissingObject: Bool {
         [.undefinedTable, .undefinedColumn, .undefinedFunction, .invalidSchemaName].contains(self)
     }
-}
-
-/// The attached tables of some caches cannot be read, so that a batch can only be resolved coarsely there.
-struct FactsUnreadable: Error {
-    /// Why, by cache.
-    var problems: [String: String]
 }

@@ -20,7 +20,7 @@ struct ObservedHead: Equatable, Sendable {
 }
 
 /// What one pass does for one cache: to Redis, then to Postgres.
-struct PassPlan: Equatable, Sendable {
+package struct PassPlan: Equatable, Sendable {
     /// Where the cache lives.
     var namespace: CacheNamespace
     /// The name of the cache.
@@ -39,10 +39,10 @@ struct PassPlan: Equatable, Sendable {
     var distrust: String?
 
     /// A new state of `freshet.fence`.
-    struct Acknowledgement: Hashable, Sendable {
-        var cache: String
-        var mark: String
-        var triggers: String
+    package struct Acknowledgement: Hashable, Sendable {
+        package var cache: String
+        package var mark: String
+        package var triggers: String
     }
 
     /// - Parameters:
@@ -114,7 +114,7 @@ struct PassPlan: Equatable, Sendable {
             ? Acknowledgement(cache: claim.cache, mark: nextMark, triggers: acknowledged) : nil
     }
 
-    static func == (left: PassPlan, right: PassPlan) -> Bool {
+    package static func == (left: PassPlan, right: PassPlan) -> Bool {
         left.namespace == right.namespace && left.cache == right.cache && left.isAttached == right.isAttached
             && left.passes.elementsEqual(right.passes) { $0 == $1 } && left.acknowledgement == right.acknowledgement
             && left.scopes == right.scopes && left.resetBuckets == right.resetBuckets

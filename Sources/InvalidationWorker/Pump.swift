@@ -3,33 +3,35 @@
 
 import Keyspace
 import Logging
-import Postgres
 import Redis
 import ServiceLifecycle
+import Surroundings
 
 /// A point in the work of a worker at which a test can hold it.
 package enum PumpStep: Sendable, Hashable {
     case connecting, standingBy, takingOver, observing, claiming, applying, committing, waiting, backingOff, leaving
 }
 
+/// Opens a session with Postgres, or throws.
+package typealias JournalOpener = @Sendable () async throws -> any JournalSession
+
 struct Pump {
-    let postgres: PostgresConfiguration
+    let open: JournalOpener
     let store: HeadStore
-    let caches: [any CacheRules]
-    let collapseThreshold: Int64
     let logger: Logger
+    let surroundings: Surroundings
     let onEvent: @Sendable (WorkerEvent) async -> Void
     let beforeStep: @Sendable (PumpStep) async -> Void
 
     private var machine: PumpStateMachine
-    private var journal: Journal?
-    private var pass = Pass()
+    private var journal: (any JournalSession)?
+    private var pass: Pass
     private let telemetry = WorkerTelemetry()
     private var reported = Reported()
 
     /// What is known of the pass under way.
     private struct Pass {
-        var began = ContinuousClock.now
+        var began: ContinuousClock.Instant
         var claim: Claim?
         var plans: [PassPlan] = []
         var outcomes: [PassOutcome] = []
@@ -44,21 +46,20 @@ struct Pump {
     }
 
     init(
-        postgres: PostgresConfiguration,
+        open: @escaping JournalOpener,
         store: HeadStore,
-        caches: [any CacheRules],
         machine: PumpStateMachine,
-        collapseThreshold: Int64,
         logger: Logger,
+        surroundings: Surroundings,
         onEvent: @escaping @Sendable (WorkerEvent) async -> Void,
         beforeStep: @escaping @Sendable (PumpStep) async -> Void
     ) {
-        self.postgres = postgres
+        self.open = open
         self.store = store
-        self.caches = caches
         self.machine = machine
-        self.collapseThreshold = collapseThreshold
         self.logger = logger
+        self.surroundings = surroundings
+        pass = Pass(began: surroundings.now)
         self.onEvent = onEvent
         self.beforeStep = beforeStep
     }
@@ -70,7 +71,7 @@ struct Pump {
             await beforeStep(action.step)
             let event = await perform(action)
             if Task.isShuttingDownGracefully { machine.shutDown() }
-            action = machine.next(after: event, at: .now)
+            action = machine.next(after: event, at: surroundings.now)
             telemetry.leads(machine.isLeading)
         }
         await closeSession()
@@ -137,13 +138,15 @@ struct Pump {
             await onEvent(.leading)
             return .tookOver(identity)
         case .standBy(let interval), .waitForChange(let interval):
-            try await wait { try await $0.waitForChange(until: .now + interval) }
+            let end = surroundings.now + interval
+            try await wait { try await $0.waitForChange(until: end) }
             return .woke
         case .backOff(let delay):
-            try await wait { try await $0.pause(until: .now + delay) }
+            let end = surroundings.now + delay
+            try await wait { try await $0.pause(until: end) }
             return .woke
         case .observeHeads(let namespaces):
-            pass = Pass()
+            pass = Pass(began: surroundings.now)
             return .observed(try await store.observe(namespaces))
         case .claim(let request):
             let claim = try await session.claim(request)
@@ -169,7 +172,7 @@ struct Pump {
         }
     }
 
-    private var session: Journal {
+    private var session: any JournalSession {
         get throws {
             guard let journal else { throw WorkerError.schemaMissing }
             return journal
@@ -178,13 +181,7 @@ struct Pump {
 
     private mutating func connect(after delay: Duration) async throws -> PumpStateMachine.Event {
         await sleep(for: delay)
-        let postgres = postgres
-        let caches = caches
-        let collapseThreshold = collapseThreshold
-        let logger = logger
-        let journal = try await cancelWhenGracefulShutdown {
-            try await Journal.open(postgres, caches: caches, collapseThreshold: collapseThreshold, logger: logger)
-        }
+        let journal = try await untilShutdown(open)
         self.journal = journal
         return .connected(notifies: try await journal.notifies())
     }
@@ -198,10 +195,10 @@ struct Pump {
     /// Waits with the session, so that losing it is noticed.
     ///
     /// A shutdown ends the wait; it is seen by whoever asks next.
-    private func wait(_ body: @escaping @Sendable (Journal) async throws -> Void) async throws {
+    private func wait(_ body: @escaping @Sendable (any JournalSession) async throws -> Void) async throws {
         let session = try session
         do {
-            try await cancelWhenGracefulShutdown { try await body(session) }
+            try await untilShutdown { try await body(session) }
         } catch  where Task.isShuttingDownGracefully && !Task.isCancelled {
             logger.debug("Shutting down")
         }
@@ -210,15 +207,24 @@ struct Pump {
     private func sleep(for delay: Duration) async {
         guard delay > .zero else { return }
         do {
-            try await cancelWhenGracefulShutdown { try await Task.sleep(for: delay) }
+            try await untilShutdown { [surroundings] in try await surroundings.sleep(for: delay) }
         } catch {
             logger.debug("Shutting down")
         }
     }
 
+    /// Does something that a graceful shutdown cancels.
+    private func untilShutdown<Result: Sendable>(
+        _ body: @escaping @Sendable () async throws -> Result
+    ) async throws -> Result {
+        // Nobody shuts a simulated worker down, and who waits for it begins tasks where no simulation can lead them.
+        guard surroundings.simulatedNanoseconds == nil else { return try await body() }
+        return try await cancelWhenGracefulShutdown(body)
+    }
+
     private mutating func committed() async {
         guard let claim = pass.claim else { return }
-        let duration = pass.began.duration(to: .now)
+        let duration = pass.began.duration(to: surroundings.now)
         reported.errors = [:]
         telemetry.passCommitted(after: duration)
         await tellDistrust(nil, of: "")

@@ -28,7 +28,7 @@
 
 import Keyspace
 
-struct PumpStateMachine: Sendable {
+package struct PumpStateMachine: Sendable {
     struct Configuration: Sendable {
         /// The caches that are served where they are attached, the first always.
         var caches: [ServedCache] = [ServedCache(rules: WorkflowRules(), namespace: .workflows)]
@@ -92,11 +92,11 @@ struct PumpStateMachine: Sendable {
         case left
     }
 
-    struct ClaimRequest: Equatable, Sendable {
-        var floor: SnapshotFloor?
-        var nextMark: String
+    package struct ClaimRequest: Equatable, Sendable {
+        package var floor: SnapshotFloor?
+        package var nextMark: String
         /// The caches whose facts cannot be looked up now, and why.
-        var factsProblems: [String: String] = [:]
+        package var factsProblems: [String: String] = [:]
     }
 
     /// What a session is doing.

@@ -5,11 +5,11 @@
 /// complete in the floor's snapshot were visible in it, and it saw none; so only those at or above its xmax, or then in
 /// progress, can be there. It says nothing of rows restored or replicated with foreign transaction ids: a sweep without it
 /// finds those.
-struct SnapshotFloor: Hashable, Sendable {
+package struct SnapshotFloor: Hashable, Sendable {
     /// The first transaction id that the snapshot had not assigned yet, in decimal.
-    let xmax: String
+    package let xmax: String
     /// The transactions that were in progress, in decimal.
-    let inProgress: [String]
+    package let inProgress: [String]
 
     /// Reads the text of a `pg_snapshot`, `xmin:xmax:xip,xip,…`.
     init?(snapshot: String) {

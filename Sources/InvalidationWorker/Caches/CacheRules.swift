@@ -1,10 +1,10 @@
 // What the worker must know of a cache: one value, in one file. Claim, plan and bump know no cache; they work over a list of
 // these. To add a cache is to declare it in a migration, to write its rules, and to name them in `all`.
 
-import Keyspace
+package import Keyspace
 
 /// The rules of one cache.
-protocol CacheRules: Sendable {
+package protocol CacheRules: Sendable {
     /// As `freshet.cache` has it; the cache's namespace in Redis ends with it.
     var name: String { get }
 
@@ -23,8 +23,8 @@ protocol CacheRules: Sendable {
 }
 
 /// The caches that a worker serves where they are attached.
-enum Caches {
-    static let all: [any CacheRules] = [WorkflowRules(), DataSourceRules()]
+package enum Caches {
+    package static let all: [any CacheRules] = [WorkflowRules(), DataSourceRules()]
 }
 
 /// A cache, and where it lives in Redis.
@@ -51,7 +51,7 @@ struct ServedCache: Sendable {
 }
 
 /// A column of the journal, an array.
-struct JournalColumn: Hashable, Sendable {
+package struct JournalColumn: Hashable, Sendable {
     enum Kind: Hashable, Sendable { case integers, texts }
 
     var name: String
@@ -62,7 +62,7 @@ struct JournalColumn: Hashable, Sendable {
 }
 
 /// One row of the journal `freshet.change`: what a statement did, as facts.
-struct JournalRow: Hashable, Sendable {
+package struct JournalRow: Hashable, Sendable {
     /// A table of the cache, by the part it plays there; or something a person asked for.
     var subject: String
     /// `insert`, `update`, `delete`, `truncate`, `invalidate`, `drift`, `ddl`, `escalation`, `attach` or `detach`.
@@ -79,18 +79,39 @@ struct JournalRow: Hashable, Sendable {
     var texts: [String: [String?]] = [:]
 }
 
+extension JournalRow {
+    /// A row that somebody else than the statement of the claim has made.
+    package init(of subject: String, operation: String, rowCount: Int64, integers: [String: [Int64?]]) {
+        self.init(subject: subject, operation: operation, rowCount: rowCount, integers: integers)
+    }
+}
+
 /// One row of a ``FactQuery``.
-struct FactRow: Hashable, Sendable {
+package struct FactRow: Hashable, Sendable {
     /// Which of the cache's queries it comes from.
-    var kind: String
+    package var kind: String
     var number1: Int64?
     var number2: Int64?
     var text1: String?
     var text2: String?
+
+    package init(
+        kind: String,
+        number1: Int64? = nil,
+        number2: Int64? = nil,
+        text1: String? = nil,
+        text2: String? = nil
+    ) {
+        self.kind = kind
+        self.number1 = number1
+        self.number2 = number2
+        self.text1 = text1
+        self.text2 = text2
+    }
 }
 
 /// A look-up that is part of the claim statement.
-struct FactQuery: Hashable, Sendable {
+package struct FactQuery: Hashable, Sendable {
     /// Told with each row.
     var kind: String
     /// A SELECT of two bigint, then two text.
@@ -100,7 +121,7 @@ struct FactQuery: Hashable, Sendable {
 }
 
 /// The keys that a claim took, as SQL, for the look-ups of one cache.
-struct ClaimedKeys: Hashable, Sendable {
+package struct ClaimedKeys: Hashable, Sendable {
     var cache: String
 
     /// An array, without repetitions, of what a column of the journal holds in the rows of a subject.
@@ -116,7 +137,7 @@ struct ClaimedKeys: Hashable, Sendable {
 }
 
 /// The attached tables of one cache: names as SQL text, quoted where they must be.
-struct AttachedNames: Hashable, Sendable {
+package struct AttachedNames: Hashable, Sendable {
     struct Table: Hashable, Sendable {
         var name: String
         /// The names of the columns by role.

@@ -14,18 +14,18 @@
 //   in this batch are covered by the link's own change.
 // * Truncate, drift, DDL, escalation: the namespace.
 
-import Keyspace
+package import Keyspace
 
 /// The rules of the cache `datasources`.
-struct DataSourceRules: CacheRules {
-    let name = "datasources"
+package struct DataSourceRules: CacheRules {
+    package let name = "datasources"
 
-    let journalColumns: [JournalColumn] = [
+    package let journalColumns: [JournalColumn] = [
         .integers("datasource_ids"), .integers("datasource_detector_ids"),
         .texts("old_types"), .texts("new_types"), .texts("old_source_ids"), .texts("new_source_ids"),
     ]
 
-    func factQueries(_ tables: AttachedNames, _ claimed: ClaimedKeys) -> [FactQuery]? {
+    package func factQueries(_ tables: AttachedNames, _ claimed: ClaimedKeys) -> [FactQuery]? {
         guard let source = tables.table("datasource", "id", "type", "source"),
             let link = tables.table("datasource_link", "datasource", "detector")
         else { return nil }
@@ -55,7 +55,7 @@ struct DataSourceRules: CacheRules {
         ]
     }
 
-    func scopes(of rows: [JournalRow], facts: [FactRow]?) -> ScopeSet {
+    package func scopes(of rows: [JournalRow], facts: [FactRow]?) -> ScopeSet {
         DataSourceResolver.scopes(of: rows.map { DataSourceChange($0) }, facts: facts.map { DataSourceFacts($0) })
     }
 }

@@ -11,18 +11,18 @@
 // (d, w), one moving w, do not see each other, and READ COMMITTED lets both commit. Whichever order they commit in, either
 // both rows are in one batch, or the later one is claimed in a snapshot that shows the earlier one's effect.
 
-import Keyspace
+package import Keyspace
 
 /// The rules of the cache `workflows`.
-struct WorkflowRules: CacheRules {
-    let name = "workflows"
+package struct WorkflowRules: CacheRules {
+    package let name = "workflows"
 
-    let journalColumns: [JournalColumn] = [
+    package let journalColumns: [JournalColumn] = [
         .integers("detector_ids"), .integers("workflow_ids"), .integers("old_environment_ids"),
         .integers("new_environment_ids"),
     ]
 
-    func factQueries(_ tables: AttachedNames, _ claimed: ClaimedKeys) -> [FactQuery]? {
+    package func factQueries(_ tables: AttachedNames, _ claimed: ClaimedKeys) -> [FactQuery]? {
         guard let workflow = tables.table("workflow", "id", "environment"),
             let link = tables.table("link", "detector", "workflow")
         else { return nil }
@@ -50,7 +50,7 @@ struct WorkflowRules: CacheRules {
         ]
     }
 
-    func scopes(of rows: [JournalRow], facts: [FactRow]?) -> ScopeSet {
+    package func scopes(of rows: [JournalRow], facts: [FactRow]?) -> ScopeSet {
         WorkflowResolver.scopes(of: rows.map { WorkflowChange($0) }, facts: facts.map { WorkflowFacts($0) })
     }
 }
