@@ -117,6 +117,15 @@ let package = Package(
             swiftSettings: settings
         ),
 
+        // The real code of readers and workers among models of the two servers, led step by step; `deploy/simulate` runs it.
+        // No product.
+        .target(
+            name: "Simulation",
+            dependencies: ["Freshet", "InvalidationWorker", "Keyspace", "Postgres", "Redis", "Surroundings", logging],
+            swiftSettings: settings
+        ),
+        .executableTarget(name: "Simulate", dependencies: ["Simulation"], swiftSettings: settings),
+
         // What several test targets use.
         .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: settings),
 

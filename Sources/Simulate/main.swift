@@ -1,0 +1,87 @@
+// What `deploy/simulate` runs.
+//
+//     Simulate [--seeds N] [--from SEED] [--flaw NAME]   plays schedules, and says what broke which invariant
+//     Simulate --seed SEED [--flaw NAME]                 plays one, and prints what happened
+//     Simulate --flaws                                   the names of the flaws, one a line: name, limit of seeds, what is wrong
+//     Simulate --until-caught N [--from SEED] [--flaw NAME]  how many schedules it takes to catch a flaw, N times
+//
+// It ends with 1 where an invariant was broken, or a flaw was not caught.
+
+import Simulation
+
+#if canImport(Glibc)
+    import Glibc
+#else
+    import Darwin
+#endif
+
+// Sets and dictionaries must have the same order in every run, or a seed would not replay.
+if getenv("SWIFT_DETERMINISTIC_HASHING") == nil {
+    setenv("SWIFT_DETERMINISTIC_HASHING", "1", 1)
+    var arguments = CommandLine.arguments.map { strdup($0) } + [nil]
+    execv("/proc/self/exe", &arguments)
+    perror("simulate")
+    exit(71)
+}
+
+func refuse(_ text: String) -> Never {
+    var line = "simulate: \(text)\n"
+    _ = line.withUTF8 { write(2, $0.baseAddress, $0.count) }
+    exit(64)
+}
+
+var seeds: UInt64 = 10_000
+var first: UInt64 = 1
+var replayed: UInt64?
+var flaw: Flaw?
+var untilCaught: Int?
+var rest = CommandLine.arguments.dropFirst()
+while let argument = rest.popFirst() {
+    func value() -> UInt64 {
+        guard let text = rest.popFirst(), let value = UInt64(text) else { refuse("\(argument): give a number") }
+        return value
+    }
+    switch argument {
+    case "--seeds": seeds = value()
+    case "--from": first = value()
+    case "--seed": replayed = value()
+    case "--until-caught": untilCaught = Int(value())
+    case "--flaw":
+        guard let name = rest.popFirst() else { refuse("--flaw: give a name; --flaws lists them") }
+        guard let known = Flaw.all.first(where: { $0.name == name }) else {
+            refuse("--flaw \(name): unknown; --flaws lists them")
+        }
+        flaw = known
+    case "--flaws":
+        for flaw in Flaw.all { print("\(flaw.name)\t\(flaw.limit)\t\(flaw.summary)") }
+        exit(0)
+    default: refuse("\(argument): unknown")
+    }
+}
+
+if let replayed {
+    let outcome = Simulation.play(seed: replayed, flaw: flaw, tracing: true)
+    print(outcome.history ?? "")
+    if let violation = outcome.violation {
+        print("seed \(replayed) breaks \(violation.invariant): \(violation.text)")
+        exit(1)
+    }
+    print("seed \(replayed) breaks nothing in \(outcome.steps) steps")
+    exit(0)
+}
+
+if let untilCaught {
+    let catches = Simulation.catches(of: flaw, from: first, times: untilCaught)
+    print(
+        "\(flaw?.name ?? "none")\t\(catches.broken)\t\(catches.median.map(String.init) ?? "-")\t\(catches.greatest.map(String.init) ?? "-")"
+    )
+    exit(catches.median == nil ? 1 : 0)
+}
+
+let summary = Simulation.explore(from: first, count: seeds, flaw: flaw) { outcome in
+    guard let violation = outcome.violation else { return }
+    print("seed \(outcome.seed) breaks \(violation.invariant): \(violation.text)")
+    fflush(nil)
+}
+print(summary.text)
+exit(summary.violations == 0 ? 0 : 1)

@@ -1,0 +1,134 @@
+import InvalidationWorker
+import Keyspace
+
+/// A worker's session with a simulated Postgres.
+final class SimulatedJournal: JournalSession, @unchecked Sendable {
+    // `@unchecked` because it is used on the one thread that runs the simulation.
+    private let session: PostgresSession
+    private let world: World
+    private var listensLater = false
+
+    private init(_ session: PostgresSession) {
+        self.session = session
+        world = session.world
+    }
+
+    /// Opens a session with whatever server the process finds.
+    static func open(_ world: World, _ process: SimulatedProcess) async throws -> SimulatedJournal {
+        SimulatedJournal(try await world.connect(process))
+    }
+
+    func notifies() async throws -> Bool {
+        let world = world
+        return try await session.call { _, answer in answer(world.plan.notifies) }
+    }
+
+    func tryToLead() async throws -> Bool {
+        try await session.call { session, answer in
+            let model = session.model
+            if model.leader == nil { model.leader = session }
+            answer(model.leader === session)
+        }
+    }
+
+    func takeOver() async throws -> PostgresIdentity {
+        listensLater = session.model.flaws.contains(.listenAfterTheDrain)
+        if !listensLater {
+            _ = try await session.call { session, answer in
+                session.isListening = true
+                answer(true)
+            }
+        }
+        let text: String = try await session.call { [world] session, answer in
+            let model = session.model
+            if model.token == nil {
+                model.token =
+                    model.flaws.contains(.incarnationSurvives)
+                    ? "t" : "t\(Generation.nonceText(world.scheduler.random.next()))"
+            }
+            world.checker.know(session.server)
+            answer(model.identityText)
+        }
+        guard let identity = PostgresIdentity(text) else { throw SessionLost() }
+        return identity
+    }
+
+    func waitForChange(until deadline: ContinuousClock.Instant) async throws {
+        try await session.waitForNotification(until: session.process.moment(of: deadline))
+    }
+
+    func pause(until deadline: ContinuousClock.Instant) async throws {
+        while session.process.now < deadline { try await waitForChange(until: deadline) }
+    }
+
+    func claim(_ request: PumpStateMachine.ClaimRequest) async throws -> Claim {
+        let threshold = world.plan.collapseThreshold
+        let outcome: ClaimOutcome = try await session.call { [world] session, answer in
+            let model = session.model
+            let transaction = model.begin(.readCommitted)
+            session.transaction = transaction
+            if request.factsProblems.isEmpty, world.plan.factsFail, world.scheduler.random.chance(oneIn: 12) {
+                model.abort(transaction)
+                session.transaction = nil
+                return answer(.unreadable)
+            }
+            let execution = PostgresModel.ClaimExecution(request, transaction, cursor: session.server.cursor)
+            model.perform(transaction) {
+                // The facts of a flaw come a little later than the claim.
+                model.advance(execution, collapseThreshold: threshold)
+            } isWanted: {
+                session.isOpen
+            } then: { progress in
+                guard case .done = progress, let claim = execution.claim, let snapshot = execution.claimed else {
+                    return session.terminate()
+                }
+                session.server.claimedID = execution.lastID
+                world.checker.claimed(session, snapshot, request.nextMark, claim)
+                answer(.claimed(claim))
+            }
+        }
+        switch outcome {
+        case .claimed(let claim): return claim
+        case .unreadable: throw FactsUnreadable(problems: ["workflows": "column does not exist"])
+        }
+    }
+
+    private enum ClaimOutcome: Sendable { case claimed(Claim), unreadable }
+
+    func commit(_ acknowledgements: [PassPlan.Acknowledgement]) async throws {
+        let isDone: Bool = try await session.call { [world] session, answer in
+            guard let transaction = session.transaction else { return answer(false) }
+            let model = session.model
+            var place = 0
+            model.perform(transaction) {
+                model.acknowledge(acknowledgements, from: &place, transaction)
+            } isWanted: {
+                session.isOpen
+            } then: { progress in
+                guard case .done = progress else { return session.terminate() }
+                session.server.cursor = max(session.server.cursor, session.server.claimedID)
+                world.commit(session, transaction) { answer(true) }
+            }
+        }
+        if !isDone { throw SessionLost() }
+        if listensLater {
+            listensLater = false
+            _ = try await session.call { session, answer in
+                session.isListening = true
+                answer(true)
+            }
+        }
+    }
+
+    func rollBack() async throws {
+        _ = try await session.call { session, answer in
+            if let transaction = session.transaction { session.model.abort(transaction) }
+            session.transaction = nil
+            answer(true)
+        }
+    }
+
+    func close() async {
+        session.close()
+    }
+}

@@ -1,0 +1,239 @@
+import Freshet
+import Keyspace
+
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
+
+extension Date {
+    /// 1970.
+    static let distantEpoch = Date(timeIntervalSince1970: 0)
+}
+
+/// A process that looks things up.
+///
+/// `@unchecked Sendable` because it is used on the one thread that runs the simulation.
+final class ReaderActor: @unchecked Sendable {
+    private let world: World
+    let process: SimulatedProcess
+    private let cache: ReadThroughCache<DetectorWorkflowsKey, [Workflow]>
+
+    init(_ world: World, _ process: SimulatedProcess, _ cache: ReadThroughCache<DetectorWorkflowsKey, [Workflow]>) {
+        self.world = world
+        self.process = process
+        self.cache = cache
+    }
+
+    /// Looks things up one after the other, with pauses.
+    func begin(lookups: Int) {
+        world.actorBegan()
+        process.begin { [self] in
+            defer { world.actorEnded() }
+            for _ in 0..<lookups {
+                guard await pause() else { return }
+                await lookUp(randomKeys(), after: nil)
+            }
+        }
+    }
+
+    private func pause() async -> Bool {
+        (try? await process.sleep(untilMoment: world.nextMoment())) != nil
+    }
+
+    private func randomKeys() -> [DetectorWorkflowsKey] {
+        let plan = world.plan
+        var detectors = [world.scheduler.random.pick(plan.detectors)]
+        if world.scheduler.random.chance(oneIn: 4) { detectors = plan.detectors }
+        var environments: [DetectorEnvironment] = [.global]
+        if !world.scheduler.random.chance(oneIn: 3) {
+            environments.append(.environment(world.scheduler.random.pick(plan.environments)))
+        }
+        return detectors.flatMap { detector in
+            environments.map { DetectorWorkflowsKey(detectorID: detector, environment: $0) }
+        }
+    }
+
+    private func lookUp(_ keys: [DetectorWorkflowsKey], after own: (token: ReadToken, commit: Checker.Commit)?) async {
+        let start = world.scheduler.now
+        let isImpatient = !world.plan.isCalm && world.scheduler.random.chance(oneIn: 10)
+        let deadline = isImpatient ? process.now + .milliseconds(1 + world.scheduler.random.below(500)) : nil
+        do {
+            let answers = try await cache.values(for: keys, after: own?.token, deadline: deadline)
+            guard !process.isDead, !world.scheduler.isOver else { return }
+            for key in keys {
+                guard let answer = answers.answers[key] else {
+                    world.checker.violate("answered", "\(process.name) was told nothing of \(key)")
+                    continue
+                }
+                world.checker.answered(
+                    key,
+                    answer,
+                    answers.trust,
+                    asked: start,
+                    after: own?.commit,
+                    by: process
+                )
+            }
+        } catch {
+            // The loader failed, the deadline passed, or the process ended: no answer is no wrong answer.
+            world.trace { "\(process.name) is told nothing of \(keys): \(error)" }
+        }
+    }
+
+    /// Reads with the token of a commit.
+    func readOwnWrite(_ token: ReadToken, _ commit: Checker.Commit) {
+        world.actorBegan()
+        process.begin { [self] in
+            defer { world.actorEnded() }
+            await lookUp(randomKeys(), after: (token, commit))
+        }
+    }
+
+    /// Reads everything at the end, when it must be what the database says.
+    func readAll() {
+        world.actorBegan()
+        process.begin { [self] in
+            defer { world.actorEnded() }
+            let plan = world.plan
+            let keys = plan.detectors.flatMap { detector in
+                [DetectorWorkflowsKey(detectorID: detector, environment: .global)]
+                    + plan.environments.map {
+                        DetectorWorkflowsKey(detectorID: detector, environment: .environment($0))
+                    }
+            }
+            let start = world.scheduler.now
+            guard let answers = try? await cache.values(for: keys) else { return }
+            guard !process.isDead, !world.scheduler.isOver else { return }
+            for key in keys {
+                guard let answer = answers.answers[key] else { continue }
+                world.checker.answered(key, answer, answers.trust, asked: start, after: nil, by: process)
+                // Of what has changed, memory may not have been told yet.
+                if !world.isForeign(process), answer.source != .near, !world.checker.isTrueNow(key, answer.value) {
+                    world.checker.violate(
+                        "converged",
+                        of: key,
+                        "\(process.name) is told of \(key) by \(answer.source) what the database does not say"
+                    )
+                }
+            }
+        }
+    }
+}
+
+/// A program that writes.
+///
+/// `@unchecked Sendable` because it is used on the one thread that runs the simulation.
+final class WriterActor: @unchecked Sendable {
+    private let world: World
+    private let process: SimulatedProcess
+
+    init(_ world: World, _ process: SimulatedProcess) {
+        self.world = world
+        self.process = process
+    }
+
+    func begin(transactions: Int) {
+        world.actorBegan()
+        process.begin { [self] in
+            defer { world.actorEnded() }
+            for _ in 0..<transactions {
+                guard (try? await process.sleep(untilMoment: world.nextMoment())) != nil else { return }
+                do {
+                    try await write()
+                } catch {
+                    world.trace { "\(process.name) fails: \(error)" }
+                }
+            }
+        }
+    }
+
+    private struct Failed: Error {}
+
+    private func write() async throws {
+        let session = try await world.connect(process)
+        defer { session.close() }
+        let isolation: PostgresModel.Isolation =
+            world.scheduler.random.chance(oneIn: 3) ? .repeatableRead : .readCommitted
+        _ = try await session.call { session, answer in
+            session.transaction = session.model.begin(isolation)
+            answer(true)
+        }
+        for _ in 0..<(1 + world.scheduler.random.below(world.plan.statementsPerTransaction)) {
+            let statement = randomStatement()
+            let isDone: Bool = try await session.call { [world, process] session, answer in
+                guard let transaction = session.transaction else { return answer(false) }
+                let model = session.model
+                let execution = PostgresModel.Execution(statement, transaction)
+                model.perform(transaction) {
+                    model.advance(execution)
+                } isWanted: {
+                    session.isOpen
+                } then: { progress in
+                    world.trace { "\(process.name) \(transaction.xid): \(statement): \(progress)" }
+                    answer(progress == .done)
+                }
+            }
+            guard isDone else {
+                _ = try await session.call { session, answer in
+                    if let transaction = session.transaction { session.model.abort(transaction) }
+                    session.transaction = nil
+                    answer(true)
+                }
+                return
+            }
+        }
+        if world.scheduler.random.chance(oneIn: 16) { return }
+        let commit: Checker.Commit? = try await session.call { [world] session, answer in
+            guard let transaction = session.transaction else { return answer(nil) }
+            let model = session.model
+            world.commit(session, transaction) {
+                answer(
+                    Checker.Commit(
+                        server: model.number,
+                        moment: model.moment,
+                        position: transaction.position,
+                        time: world.scheduler.now,
+                        xid: transaction.xid,
+                        identity: model.identityText,
+                        snapshot: model.currentSnapshot().text
+                    )
+                )
+            }
+        }
+        guard let commit, commit.xid != 0, world.plan.tokens else { return }
+        let token =
+            world.scheduler.random.chance(oneIn: 2)
+            ? ReadToken(transaction: commit.xid, postgres: commit.identity)
+            : ReadToken("\(commit.identity) \(commit.snapshot)")
+        if let token { world.handToReader(token, commit) }
+    }
+
+    private func randomStatement() -> ApplicationStatement {
+        let plan = world.plan
+        let detector = world.scheduler.random.pick(plan.detectors)
+        let other = world.scheduler.random.pick(plan.detectors)
+        let workflow = world.scheduler.random.pick(plan.workflows)
+        let second = world.scheduler.random.pick(plan.workflows)
+        let environment = world.environment()
+        switch world.scheduler.random.below(40) {
+        case 0..<9: return .moveWorkflow(workflow, environment: environment)
+        case 9..<11: return .moveAllWorkflows(environment: environment)
+        case 11..<13: return .toggleWorkflow(workflow)
+        case 13..<15: return .renameWorkflow(workflow)
+        case 15..<17: return .deleteWorkflow(workflow)
+        case 17..<20: return .insertWorkflow(workflow, environment: environment)
+        case 20..<22: return .rekeyWorkflow(workflow, to: second)
+        case 22..<28: return .insertLink(detector: detector, workflow: workflow)
+        case 28..<31: return .deleteLink(detector: detector, workflow: workflow)
+        case 31: return .deleteLinksOfWorkflow(workflow)
+        case 32..<34: return .relink(detector: detector, workflow: workflow, to: second)
+        case 34..<36: return .reattach(detector: detector, workflow: workflow, to: other)
+        case 36: return .touchDetector(detector)
+        case 37: return .invalidateAll
+        case 38: return .invalidateDetector(detector)
+        default: return .invalidateEntry(detector: detector, environment: environment)
+        }
+    }
+}

@@ -1,0 +1,479 @@
+// The invariants. The simulation knows the truth: what every server would have answered at every moment. So what is checked is
+// not what the code says of itself, but what it did.
+//
+// * `bumped`: once a pass has been applied in a dataset, no entry that is valid there is from before what the pass had seen. It
+//   is checked where the pass is applied and where an entry is stored; what a dataset has seen is kept with it, and restored,
+//   copied and lost with it.
+// * `promise`: what is vouched for lies before the snapshot that was applied.
+// * `one promise`: where a promoted server has promised, no server promises that it was promoted over.
+// * `consumed`: where Redis and Postgres agree on a mark, everything that was taken from the journal has been applied.
+// * `healthy`: an answer that was given while somebody vouched was true at some moment within the lease before it was asked for.
+// * `degraded`: the same within the degraded limit; and `loaded`: within the call, where nothing was shared.
+// * `own write`: a read with a token was true at some moment after that commit.
+// * `drained`: when the faults are over, the journal is emptied and somebody vouches again.
+// * `converged`: then every valid entry, and every answer, is what the database says.
+// * `prompt`: where nothing fails, a commit is applied long before the next poll.
+// * `answered`: every lookup ends. `bounded`: what is kept stays within its limits.
+
+import Freshet
+import InvalidationWorker
+import Keyspace
+import Redis
+
+/// What the simulation knows of a dataset of Redis; it goes where the dataset goes.
+struct DatasetKnowledge {
+    /// The server whose changes were applied last, and up to which moment.
+    var server = -1
+    var moment = -1
+    /// The same of the changes that the journal told of, also where nothing was promised of the rest.
+    var consumedServer = -1
+    var consumedMoment = -1
+    /// The newest timeline that was promised for.
+    var promisedTimeline = 0
+}
+
+/// What was broken, and how.
+package struct Violation: Sendable {
+    package var invariant: String
+    package var text: String
+    package var time: Int64
+    /// Whose answer it was about.
+    package var detector: Int64?
+}
+
+/// Holds everything against the truth.
+final class Checker {
+    /// Since when a key has had an answer.
+    private struct Truth {
+        var moment: Int
+        var time: Int64
+        var signature: UInt64
+    }
+
+    /// One server, as the checker knows it.
+    private struct Record {
+        var server: PostgresServer
+        /// By the place of the key.
+        var truths: [[Truth]]
+        /// Snapshots that were claimed: how much each shows, and when it was taken.
+        var snapshots: [String: (moment: Int, time: Int64)] = [:]
+        /// The claims that took rows, by the mark that they wrote: how much each saw.
+        var marks: [String: Int] = [:]
+        /// Everything before was taken from the journal for good.
+        var consumed = -1
+        /// What it has called itself.
+        var identities: [String] = []
+        /// When it ended.
+        var end = Int64.max
+    }
+
+    /// A commit that a reader waits for.
+    struct Commit: Sendable {
+        var server: Int
+        var moment: Int
+        var position: Int
+        var time: Int64
+        var xid: UInt64
+        var identity: String
+        var snapshot: String
+    }
+
+    private unowned let world: World
+    private var records: [Record] = []
+    private let keys: [DetectorWorkflowsKey]
+    private var steppedBack: Int64 = 0
+    private(set) var violation: Violation?
+    /// How many answers were checked.
+    private(set) var answers = 0
+
+    init(_ world: World) {
+        self.world = world
+        keys = world.plan.detectors.flatMap { detector in
+            [DetectorWorkflowsKey(detectorID: detector, environment: .global)]
+                + world.plan.environments.map {
+                    DetectorWorkflowsKey(detectorID: detector, environment: .environment($0))
+                }
+        }
+    }
+
+    func violate(_ invariant: String, of key: DetectorWorkflowsKey? = nil, _ text: @autoclosure () -> String) {
+        guard violation == nil else { return }
+        violation = Violation(
+            invariant: invariant,
+            text: text(),
+            time: world.scheduler.now,
+            detector: key?.detectorID
+        )
+        world.trace { "VIOLATION of \(invariant): \(text())" }
+    }
+
+    // MARK: The truth
+
+    /// A server that begins.
+    func add(_ server: PostgresServer) {
+        let snapshot = server.model.currentSnapshot()
+        records.append(
+            Record(
+                server: server,
+                truths: keys.map { key in
+                    [
+                        Truth(
+                            moment: snapshot.moment,
+                            time: world.scheduler.now,
+                            signature: signature(server, key, snapshot)
+                        )
+                    ]
+                }
+            )
+        )
+        know(server)
+    }
+
+    /// A server may have got a token.
+    func know(_ server: PostgresServer) {
+        let text = server.model.identityText
+        if !records[server.model.number].identities.contains(text) {
+            records[server.model.number].identities.append(text)
+        }
+    }
+
+    /// A server is gone, and answers nothing any more.
+    func ended(_ server: PostgresServer) {
+        records[server.model.number].end = world.scheduler.now
+    }
+
+    private func signature(
+        _ server: PostgresServer,
+        _ key: DetectorWorkflowsKey,
+        _ snapshot: PostgresModel.Snapshot
+    ) -> UInt64 {
+        var signature = Signature()
+        for row in server.model.answer(key.detectorID, key.environment.id, snapshot) {
+            signature.add(id: row.id, content: row.content)
+        }
+        return signature.value
+    }
+
+    /// A transaction has become visible.
+    func published(_ transaction: PostgresModel.Transaction, on server: PostgresServer) {
+        guard transaction.changesTruth else { return }
+        let number = server.model.number
+        let snapshot = server.model.currentSnapshot()
+        for (place, key) in keys.enumerated() {
+            let signature = signature(server, key, snapshot)
+            guard records[number].truths[place].last?.signature != signature else { continue }
+            records[number].truths[place].append(
+                Truth(moment: snapshot.moment, time: world.scheduler.now, signature: signature)
+            )
+        }
+    }
+
+    /// Whether an answer was true on a server at some moment from this one on.
+    private func wasTrue(_ signature: UInt64, _ place: Int, on number: Int, fromMoment moment: Int) -> Bool {
+        let truths = records[number].truths[place]
+        for index in truths.indices.reversed() {
+            if truths[index].signature == signature { return true }
+            if truths[index].moment <= moment { return false }
+        }
+        return false
+    }
+
+    /// Whether an answer was true on any server at some time between two.
+    private func wasTrue(_ signature: UInt64, _ place: Int, from start: Int64, to end: Int64) -> Bool {
+        for record in records where record.end >= start {
+            let truths = record.truths[place]
+            for index in truths.indices.reversed() {
+                if truths[index].signature == signature, truths[index].time <= end { return true }
+                if truths[index].time <= start { break }
+            }
+        }
+        return false
+    }
+
+    private func place(_ key: DetectorWorkflowsKey) -> Int? { keys.firstIndex(of: key) }
+
+    // MARK: The worker
+
+    func claimed(
+        _ session: PostgresSession,
+        _ snapshot: PostgresModel.Snapshot,
+        _ nextMark: String,
+        _ claim: Claim
+    ) {
+        let number = session.model.number
+        // Of equal snapshots the last: they show the same.
+        records[number].snapshots[snapshot.text] = (snapshot.moment, world.scheduler.now)
+        records[number].marks[nextMark] = snapshot.moment
+        session.claimedMoment = claim.rowCount > 0 ? snapshot.moment : nil
+        world.trace {
+            "\(session.process.name) claims \(claim.rowCount) rows in \(snapshot.text) on postgres \(number): "
+                + "\(claim.caches.map { "\($0.cache) \($0.scopes)" })"
+        }
+    }
+
+    /// A claim was committed: its rows are gone for good.
+    func consumed(_ session: PostgresSession, moment: Int) {
+        let number = session.model.number
+        records[number].consumed = max(records[number].consumed, moment)
+        checkConsumed(number)
+    }
+
+    private func checkConsumed(_ number: Int) {
+        let redis: RedisServer = world.primaryRedis
+        let record = records[number]
+        guard record.server.isUp, record.consumed >= 0, let mark = record.server.model.mark, !mark.isEmpty else {
+            return
+        }
+        let head = world.namespace.headKey(bucket: 0)
+        guard let found = redis.model.dataset.field(head, "mark"), found.elementsEqual(mark.utf8),
+            let postgres = redis.model.dataset.field(head, "pg"),
+            postgres.elementsEqual(record.server.model.identityText.utf8)
+        else { return }
+        let knowledge = redis.model.dataset.knowledge
+        if knowledge.consumedServer != number || knowledge.consumedMoment < record.consumed {
+            violate(
+                "consumed",
+                "the mark \(mark) is agreed on, and what was consumed up to moment \(record.consumed) was not applied"
+                    + " (\(knowledge))"
+            )
+        }
+    }
+
+    // MARK: Redis
+
+    /// A script ran.
+    func ran(
+        _ name: String,
+        _ keys: [String],
+        _ arguments: [RedisArgument],
+        _ reply: RedisReply,
+        on server: RedisServer,
+        by process: SimulatedProcess
+    ) {
+        switch name {
+        case "apply": applied(keys, arguments, reply, on: server)
+        case "fill":
+            if reply.string == FillOutcome.stored.rawValue { filled(keys, arguments, on: server) }
+        default: break
+        }
+    }
+
+    private func applied(_ keys: [String], _ arguments: [RedisArgument], _ reply: RedisReply, on server: RedisServer) {
+        guard case .array(let fields) = reply, fields.first?.string == "applied",
+            keys[0] == world.namespace.headKey(bucket: 0)
+        else { return }
+        func text(_ place: Int) -> String { String(decoding: arguments[place].modelBytes, as: UTF8.self) }
+        let mark = text(2)
+        if let number = records.lastIndex(where: { $0.marks[mark] != nil }), let moment = records[number].marks[mark] {
+            server.model.dataset.knowledge.consumedServer = number
+            server.model.dataset.knowledge.consumedMoment = moment
+        }
+        let snapshotText = text(6)
+        let identity = text(3)
+        guard !snapshotText.isEmpty else {
+            // Nothing is promised of this server yet, and what was promised of another is over.
+            if let number = records.lastIndex(where: { $0.identities.contains(identity) }),
+                server.model.dataset.knowledge.server != number
+            {
+                server.model.dataset.knowledge.server = number
+                server.model.dataset.knowledge.moment = 0
+            }
+            return
+        }
+        guard
+            let number = records.lastIndex(where: {
+                $0.identities.contains(identity) && $0.snapshots[snapshotText] != nil
+            }), let snapshot = records[number].snapshots[snapshotText]
+        else { return violate("promise", "a snapshot was applied that nobody claimed: \(snapshotText)") }
+
+        var knowledge = server.model.dataset.knowledge
+        if let vouched = server.model.dataset.field(keys[0], "vouched").flatMap({
+            Int64(String(decoding: $0, as: UTF8.self))
+        }),
+            !text(4).isEmpty
+        {
+            // By the clock's furthest position: where it was never set, exactly.
+            let time = (vouched - World.epoch - world.greatestClockOffset) * 1_000
+            if time > snapshot.time {
+                violate(
+                    "promise",
+                    "vouched for \(time / 1_000) µs, which is after the snapshot at \(snapshot.time / 1_000) µs"
+                )
+            }
+            let timeline = records[number].server.model.timeline
+            if timeline < knowledge.promisedTimeline {
+                violate("one promise", "timeline \(timeline) promises where \(knowledge.promisedTimeline) had promised")
+            }
+            knowledge.promisedTimeline = max(knowledge.promisedTimeline, timeline)
+        }
+        let isNews = knowledge.server != number || knowledge.moment < snapshot.moment
+        if knowledge.server != number {
+            knowledge.server = number
+            knowledge.moment = snapshot.moment
+        } else {
+            knowledge.moment = max(knowledge.moment, snapshot.moment)
+        }
+        server.model.dataset.knowledge = knowledge
+        if isNews {
+            for place in self.keys.indices { check(place, in: server) }
+        }
+    }
+
+    private func filled(_ keys: [String], _ arguments: [RedisArgument], on server: RedisServer) {
+        guard keys[0] == world.namespace.headKey(bucket: 0) else { return }
+        let variant = String(decoding: arguments[3].modelBytes, as: UTF8.self)
+        for (place, key) in self.keys.enumerated()
+        where key.environment.variant.text == variant && world.namespace.key(of: Entity(key.detectorID)) == keys[1] {
+            check(place, in: server)
+        }
+        if case .hash(let fields)? = server.model.dataset.entries[keys[1]]?.content,
+            fields.count > 3 * world.plan.variantsPerEntity + world.plan.variantsPerEntity + 1
+        {
+            violate("bounded", "\(keys[1]) has \(fields.count) fields")
+        }
+    }
+
+    /// Checks the entry of a key, where it is valid.
+    private func check(_ place: Int, in server: RedisServer) {
+        let knowledge = server.model.dataset.knowledge
+        // A head that was lost promises nothing any more: what is stored then, the degraded limit bounds.
+        guard knowledge.server >= 0,
+            let postgres = server.model.dataset.field(world.namespace.headKey(bucket: 0), "pg"),
+            records[knowledge.server].identities.contains(String(decoding: postgres, as: UTF8.self)),
+            let signature = validEntry(place, in: server.model.dataset)
+        else { return }
+        let isTrue =
+            wasTrue(signature, place, on: knowledge.server, fromMoment: knowledge.moment)
+            // After a clean restart it is the same server, which the checker counts as another.
+            || records.indices.contains { later in
+                later > knowledge.server
+                    && records[later].identities.contains { records[knowledge.server].identities.contains($0) }
+                    && wasTrue(signature, place, on: later, fromMoment: 0)
+            }
+        if !isTrue {
+            violate(
+                "bumped",
+                of: keys[place],
+                "the entry of \(keys[place]) is valid, and from before moment \(knowledge.moment) of postgres "
+                    + "\(knowledge.server), which has been applied"
+            )
+        }
+    }
+
+    /// What the valid entry of a key says; nil where there is none.
+    private func validEntry(_ place: Int, in dataset: RedisDataset) -> UInt64? {
+        let key = keys[place]
+        let variant = key.environment.variant.text
+        let entity = world.namespace.key(of: Entity(key.detectorID))
+        guard let bytes = dataset.field(entity, "e:" + variant), let entry = try? EntryCodec.decode(bytes),
+            let namespace = dataset.field(world.namespace.headKey(bucket: 0), "gen"),
+            let own = dataset.field(entity, "g"), Generation(utf8: namespace) == entry.stamp.namespace,
+            Generation(utf8: own) == entry.stamp.entity,
+            dataset.field(entity, "g:" + variant).flatMap({ Generation(utf8: $0) }) == entry.stamp.variant,
+            let workflows = try? WorkflowCodec.decode(entry.payload)
+        else { return nil }
+        return Signature(workflows).value
+    }
+
+    /// The clock of a Redis host was set back, or another host with a clock behind took over.
+    func clockWasSteppedBack(by microseconds: Int64) {
+        steppedBack += microseconds * 1_000
+    }
+
+    // MARK: Readers
+
+    func answered(
+        _ key: DetectorWorkflowsKey,
+        _ answer: CacheAnswer<[Workflow]>,
+        _ trust: Trust,
+        asked start: Int64,
+        after commit: Commit?,
+        by process: SimulatedProcess
+    ) {
+        answers += 1
+        guard let place = place(key) else { return }
+        let signature = Signature(answer.value).value
+        let end = world.scheduler.now
+        let lease: Int64 = 5_000_000_000
+        let limit = Int64(world.plan.degradedSeconds) * 1_000_000_000
+        world.trace {
+            "\(process.name) is told of \(key), asked at \(start / 1_000) µs: \(answer.value.map { "\($0.id).\($0.organizationID)" }), "
+                + "\(answer.source), \(trust)"
+        }
+        let (invariant, allowance): (String, Int64) =
+            switch answer.source {
+            case .near: ("healthy", lease + steppedBack)
+            case .hit: trust == .healthy ? ("healthy", lease + steppedBack) : ("degraded", limit + steppedBack)
+            case .miss(.unreachable), .miss(.disabled), .miss(.behind): ("loaded", 0)
+            case .miss:
+                commit != nil
+                    ? ("loaded", 0)
+                    : trust == .healthy ? ("healthy", lease + steppedBack) : ("degraded", limit + steppedBack)
+            }
+        // Who loads where nobody should load from, is told what that says.
+        if case .miss = answer.source, world.isForeign(process) { return }
+        if !wasTrue(signature, place, from: start - allowance, to: end) {
+            violate(
+                invariant,
+                of: key,
+                "\(process.name) was told of \(key) by \(answer.source) (\(trust)) what was not true between "
+                    + "\((start - allowance) / 1_000) and \(end / 1_000) µs"
+            )
+        }
+        guard let commit, !world.isLost(commit), !world.isOnTheOldSide(process) else { return }
+        let isLater = records.contains { record in
+            let number = record.server.model.number
+            if number < commit.server { return false }
+            return wasTrue(signature, place, on: number, fromMoment: number == commit.server ? commit.moment : 0)
+        }
+        if !isLater {
+            violate("own write", of: key, "\(process.name) was told of \(key) what was true before its commit only")
+        }
+    }
+
+    // MARK: The end
+
+    /// Everything is quiet: Redis and the answers must be what the database says.
+    func checkConverged() {
+        let number = world.primaryPostgres.model.number
+        let dataset = world.primaryRedis.model.dataset
+        for place in keys.indices {
+            guard let signature = validEntry(place, in: dataset) else { continue }
+            if signature != records[number].truths[place].last?.signature {
+                violate(
+                    "converged",
+                    of: keys[place],
+                    "the entry of \(keys[place]) is valid, and not what the database says"
+                )
+            }
+        }
+        checkConsumed(number)
+    }
+
+    /// Whether an answer is what the database says now.
+    func isTrueNow(_ key: DetectorWorkflowsKey, _ value: [Workflow]) -> Bool {
+        guard let place = place(key) else { return true }
+        return records[world.primaryPostgres.model.number].truths[place].last?.signature == Signature(value).value
+    }
+
+    /// Whether all that was committed up to a moment has been applied.
+    func hasApplied(_ moment: Int, of server: PostgresServer) -> Bool {
+        let knowledge = world.primaryRedis.model.dataset.knowledge
+        return knowledge.server == server.model.number && knowledge.moment >= moment
+    }
+}
+
+/// What tells one answer from another.
+struct Signature {
+    private(set) var value: UInt64 = 1
+
+    init() {}
+
+    init(_ workflows: [Workflow]) {
+        for workflow in workflows { add(id: workflow.id, content: workflow.organizationID) }
+    }
+
+    mutating func add(id: Int64, content: Int64) {
+        value = (value &* 0x9E37_79B9_7F4A_7C15) ^ (UInt64(bitPattern: id) << 40) ^ UInt64(bitPattern: content)
+    }
+}

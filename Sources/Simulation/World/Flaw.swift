@@ -1,0 +1,63 @@
+// What is broken on purpose, to see that the simulation notices.
+//
+// Of SQL and scripts the simulation has models, so their flaws are options of the models. Flaws of Swift code are patches, in
+// Tests/SimulationTests/Flaws: each puts one switch at the place where somebody might have written it so. `deploy/simulate
+// flaws` applies them all to a copy of the sources; nothing of them is in these.
+
+/// One thing that a reasonable person might have done otherwise.
+package struct Flaw: Sendable {
+    package let name: String
+    /// What is wrong, in a line.
+    package let summary: String
+    /// In so many schedules it must have been caught.
+    package let limit: Int
+    let flaws: Flaws
+
+    private init(_ name: String, _ flaws: Flaws, limit: Int = 20_000, _ summary: String) {
+        self.name = name
+        self.flaws = flaws
+        self.limit = limit
+        self.summary = summary
+    }
+
+    /// Those of the models.
+    package static let all: [Flaw] = [
+        Flaw("generations-without-nonce", .generationsWithoutNonce, "generations are counters from one"),
+        Flaw("generations-from-the-clock", .generationsFromTheClock, "generations are counters that begin at the time"),
+        Flaw("fill-ignores-namespace", .fillIgnoresNamespace, "fill does not compare the generation of the namespace"),
+        Flaw("fill-ignores-entity", .fillIgnoresEntity, "fill does not compare the generation of the entity"),
+        Flaw("fill-ignores-variant", .fillIgnoresVariant, "fill does not compare the generation of the variant"),
+        Flaw(
+            "fill-time-at-the-fill",
+            .fillTimeAtTheFill,
+            "an entry's age counts from the fill, not from before the load"
+        ),
+        Flaw("bump-deletes", .bumpDeletes, "a bump deletes entries and leaves the generations"),
+        Flaw("bump-is-not-told", .bumpIsNotTold, "a bump of the namespace writes no key that is tracked"),
+        Flaw("apply-ignores-mark", .applyIgnoresMark, "a pass is applied whatever mark the head has"),
+        Flaw("apply-ignores-identity", .applyIgnoresIdentity, "a pass is applied whatever Postgres the head names"),
+        Flaw(
+            "mark-compared-once",
+            .markComparedOncePerBatch,
+            "of several scripts of a batch only the first compares the mark"
+        ),
+        Flaw("vouched-at-the-script", .vouchesForTheScriptsTime, "a pass vouches for the time at which it is applied"),
+        Flaw("ids-as-cursor", .idsAsCursor, "the claim takes the rows with ids above the last one"),
+        Flaw("limit-on-the-claim", .limitOnTheClaim, "the claim takes a part of what is visible"),
+        Flaw("facts-after-the-claim", .factsAfterTheClaim, "links and environments are looked up after the claim"),
+        Flaw("floor-without-in-progress", .floorWithoutInProgress, "the floor forgets what was in progress"),
+        Flaw("mark-outside-the-claim", .markOutsideTheClaim, "the claim writes no mark"),
+        Flaw("workflow-inserts-ignored", .workflowInsertsIgnored, "inserts of workflows are not journaled"),
+        Flaw("old-environment-forgotten", .oldEnvironmentForgotten, "an update journals the new environment only"),
+        Flaw("new-pair-only", .newPairOnly, "an update of a link journals the new pair only"),
+        Flaw("listen-after-the-drain", .listenAfterTheDrain, "the worker listens after its first pass"),
+        Flaw("incarnation-survives", .incarnationSurvives, "a crash leaves no trace in the identity"),
+        Flaw(
+            "resolved-in-the-trigger",
+            .resolvedInTheTrigger,
+            "the trigger records links and environments as it sees them"
+        ),
+        Flaw("triggers-unwatched", .triggersUnwatched, "the claim does not say that triggers are off"),
+        Flaw("load-in-an-old-snapshot", .loadsInTheCallersSnapshot, "a load reads in a snapshot that was taken before"),
+    ]
+}
