@@ -46,7 +46,7 @@ final class Trace {
         }
     }
 
-    private static func printable(_ bytes: [UInt8]) -> String {
+    private static func printable(_ bytes: some Collection<UInt8>) -> String {
         bytes.allSatisfy { (0x20...0x7E).contains($0) }
             ? String(decoding: bytes, as: UTF8.self) : "<\(bytes.count) bytes>"
     }
