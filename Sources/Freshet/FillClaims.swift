@@ -138,23 +138,35 @@ struct FillClaims<Key: Hashable & Sendable, Value: Sendable>: Sendable {
     }
 
     /// Gives the namespace its first generation in every bucket that has none.
+    ///
+    /// Somebody else may have done so since the read, and a worker may have come: what is loaded has to come from its Postgres,
+    /// then. So both are read behind the seed, in one command.
     private func seedNamespaces(_ claimed: inout [Claimed]) async throws {
         let buckets = Set(
             claimed.filter { $0.miss.readAt != nil && $0.miss.generations.namespace == nil }.map(\.miss.bucket)
         ).sorted()
         guard !buckets.isEmpty else { return }
-        let batches = buckets.map { bucket in
-            RedisBatch(
+        let seeds = buckets.map { _ in seed() }
+        let batches = zip(buckets, seeds).map { bucket, seed in
+            let key = definition.namespace.headKey(bucket: bucket)
+            var batch = RedisBatch(
                 script: .seedNamespace,
-                keys: [definition.namespace.headKey(bucket: bucket)],
-                arguments: [RedisArgument(seed().description)]
+                keys: [key],
+                arguments: [RedisArgument(seed.description)]
             )
+            batch.append(RedisCommand("HMGET", .string(key), "gen", "pg"))
+            return batch
         }
         let replies = try await send(batches, "Cannot seed")
-        for (bucket, reply) in zip(buckets, replies) {
-            let generation = reply.first?.string.flatMap { Generation($0) }
-            for place in claimed.indices where claimed[place].miss.bucket == bucket {
-                claimed[place].miss.generations.namespace = claimed[place].miss.generations.namespace ?? generation
+        for ((bucket, seed), replies) in zip(zip(buckets, seeds), replies) {
+            guard replies.count == 2, case .array(let fields) = replies[1], fields.count == 2 else { continue }
+            var generation = fields[0].string.flatMap { Generation($0) }
+            // A script that the server did not know runs behind the others. It has told whether anybody else came before.
+            if generation == nil, replies[0].string == seed.description { generation = seed }
+            for place in claimed.indices
+            where claimed[place].miss.bucket == bucket && claimed[place].miss.generations.namespace == nil {
+                claimed[place].miss.generations.namespace = generation
+                claimed[place].miss.postgres = fields[1].string
             }
         }
     }
