@@ -19,7 +19,7 @@
 //
 // The entry around it is versioned and carries a checksum; see EntryCodec.
 
-import Keyspace
+package import Keyspace
 
 #if canImport(FoundationEssentials)
     import FoundationEssentials
@@ -28,11 +28,11 @@ import Keyspace
 #endif
 
 /// Turns lists of detectors into bytes and back.
-enum DetectorCodec {
+package enum DetectorCodec {
     /// The shortest record: no optional column, and texts without a byte.
     private static let shortestRecord = 40
 
-    static func encode(_ detectors: [Detector]) -> [UInt8] {
+    package static func encode(_ detectors: [Detector]) -> [UInt8] {
         var writer = ByteWriter(capacity: 4 + detectors.count * 160)
         writer.write(UInt32(detectors.count))
         for detector in detectors {
@@ -43,7 +43,7 @@ enum DetectorCodec {
         return writer.bytes
     }
 
-    static func decode(_ bytes: ArraySlice<UInt8>) throws(EntryDamage) -> [Detector] {
+    package static func decode(_ bytes: ArraySlice<UInt8>) throws(EntryDamage) -> [Detector] {
         var reader = ByteReader(bytes)
         // A count beyond what the bytes can hold is damage, and must not reserve memory.
         guard let count = reader.readUInt32(), Int(count) <= bytes.count / shortestRecord else { throw .malformed }

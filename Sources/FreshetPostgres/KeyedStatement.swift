@@ -24,33 +24,52 @@ struct KeyedStatement: Sendable {
         _ element: @escaping @Sendable (borrowing QueryResult, Int) throws -> Element
     ) async throws -> LoadedValues<Key, [Element]> {
         try await pool.withConnection { connection in
-            let result: QueryResult
             do {
-                result = try await connection.query(text, parameters)
+                return try await load(keys, asked: asked, parameters, on: connection, element)
             } catch let error as PostgresError where error.isAboutMissingSchema {
                 // Freshet was taken out of this database: the values are right, and are not stored.
                 do {
-                    result = try await connection.query(textWithoutIdentity, parameters)
+                    let result = try await connection.query(textWithoutIdentity, parameters)
+                    return try Self.lists(of: keys, asked: asked, in: result, element)
                 } catch let second as PostgresError where second.code == .server {
                     // More than the schema is missing, and the schema tells that best.
                     throw error
                 }
             }
-            var values = Dictionary(keys.map { ($0, [Element]()) }) { first, _ in first }
-            var count = 0
-            for row in 0..<result.rowCount {
-                guard let place = try result.int64(row, 1).map({ Int($0) - 1 }), asked.indices.contains(place) else {
-                    continue
-                }
-                values[asked[place], default: []].append(try element(result, row))
-                count += 1
-            }
-            return LoadedValues(
-                values: values,
-                postgres: result.rowCount > 0 ? result.string(0, 0) : nil,
-                rowCount: count
-            )
         }
+    }
+
+    /// The same on a connection of the caller's; without Freshet in the database it fails.
+    func load<Key: Hashable & Sendable, Element: Sendable>(
+        _ keys: [Key],
+        asked: [Key],
+        _ parameters: [PostgresParameter],
+        on connection: PostgresConnection,
+        _ element: @escaping @Sendable (borrowing QueryResult, Int) throws -> Element
+    ) async throws -> LoadedValues<Key, [Element]> {
+        try Self.lists(of: keys, asked: asked, in: try await connection.query(text, parameters), element)
+    }
+
+    private static func lists<Key: Hashable & Sendable, Element: Sendable>(
+        of keys: [Key],
+        asked: [Key],
+        in result: borrowing QueryResult,
+        _ element: (borrowing QueryResult, Int) throws -> Element
+    ) throws -> LoadedValues<Key, [Element]> {
+        var values = Dictionary(keys.map { ($0, [Element]()) }) { first, _ in first }
+        var count = 0
+        for row in 0..<result.rowCount {
+            guard let place = try result.int64(row, 1).map({ Int($0) - 1 }), asked.indices.contains(place) else {
+                continue
+            }
+            values[asked[place], default: []].append(try element(result, row))
+            count += 1
+        }
+        return LoadedValues(
+            values: values,
+            postgres: result.rowCount > 0 ? result.string(0, 0) : nil,
+            rowCount: count
+        )
     }
 }
 

@@ -24,12 +24,34 @@ public struct PostgresDetectorLoader: Sendable {
     ///
     /// - Throws: `PostgresError`.
     public func load(_ keys: [DataSourceKey]) async throws -> LoadedValues<DataSourceKey, [Detector]> {
-        // A text with a NUL is in no column of Postgres, and cannot be sent.
-        let asked = keys.filter { !$0.type.utf8.contains(0) && !$0.sourceID.utf8.contains(0) }
-        let parameters: [PostgresParameter] = [.array(asked.map(\.type)), .array(asked.map(\.sourceID))]
-        return try await statement.load(keys, asked: asked, parameters, over: pool) { result, row in
+        let asked = Self.askable(keys)
+        return try await statement.load(keys, asked: asked, Self.parameters(asked), over: pool) { result, row in
             try Detector(result, row: row)
         }
+    }
+
+    /// The same on a connection of the caller's.
+    ///
+    /// - Throws: `PostgresError`, also where Freshet is not installed.
+    package static func load(
+        _ keys: [DataSourceKey],
+        from tables: DataSourceTables,
+        on connection: PostgresConnection
+    ) async throws -> LoadedValues<DataSourceKey, [Detector]> {
+        let statement = KeyedStatement { Self.statement(tables, identity: $0) }
+        let asked = askable(keys)
+        return try await statement.load(keys, asked: asked, parameters(asked), on: connection) { result, row in
+            try Detector(result, row: row)
+        }
+    }
+
+    /// A text with a NUL is in no column of Postgres, and cannot be sent.
+    private static func askable(_ keys: [DataSourceKey]) -> [DataSourceKey] {
+        keys.filter { !$0.type.utf8.contains(0) && !$0.sourceID.utf8.contains(0) }
+    }
+
+    private static func parameters(_ keys: [DataSourceKey]) -> [PostgresParameter] {
+        [.array(keys.map(\.type)), .array(keys.map(\.sourceID))]
     }
 
     fileprivate enum Column {

@@ -26,12 +26,27 @@ public struct PostgresWorkflowLoader: Sendable {
     public func load(
         _ keys: [DetectorWorkflowsKey]
     ) async throws -> LoadedValues<DetectorWorkflowsKey, [Workflow]> {
-        let parameters: [PostgresParameter] = [
-            .array(keys.map(\.detectorID)), .array(keys.map(\.environment.id)),
-        ]
-        return try await statement.load(keys, asked: keys, parameters, over: pool) { result, row in
+        try await statement.load(keys, asked: keys, Self.parameters(keys), over: pool) { result, row in
             try Workflow(result, row: row)
         }
+    }
+
+    /// The same on a connection of the caller's.
+    ///
+    /// - Throws: `PostgresError`, also where Freshet is not installed.
+    package static func load(
+        _ keys: [DetectorWorkflowsKey],
+        from tables: WorkflowTables,
+        on connection: PostgresConnection
+    ) async throws -> LoadedValues<DetectorWorkflowsKey, [Workflow]> {
+        let statement = KeyedStatement { Self.statement(tables, identity: $0) }
+        return try await statement.load(keys, asked: keys, parameters(keys), on: connection) { result, row in
+            try Workflow(result, row: row)
+        }
+    }
+
+    private static func parameters(_ keys: [DetectorWorkflowsKey]) -> [PostgresParameter] {
+        [.array(keys.map(\.detectorID)), .array(keys.map(\.environment.id))]
     }
 
     fileprivate enum Column {
