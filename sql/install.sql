@@ -42,3 +42,6 @@ SET client_encoding = 'UTF8';
 \set migration m0008_datasources
 \set content `cat :folder/m0008_datasources.sql && echo`
 \ir apply.sql
+\set migration m0009_auditor
+\set content `cat :folder/m0009_auditor.sql && echo`
+\ir apply.sql

@@ -1473,6 +1473,7 @@ ALTER TABLE ONLY freshet.cache_table
 
 GRANT USAGE ON SCHEMA freshet TO freshet_worker;
 GRANT USAGE ON SCHEMA freshet TO freshet_reader;
+GRANT USAGE ON SCHEMA freshet TO freshet_auditor;
 
 REVOKE ALL ON FUNCTION freshet.attach(detector regclass, workflow regclass, link regclass, detector_id name, workflow_id name, workflow_environment name, link_detector name, link_workflow name, level text, lock_tries integer) FROM PUBLIC;
 
@@ -1505,6 +1506,7 @@ REVOKE ALL ON FUNCTION freshet.function_names(subject text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION freshet.identity() FROM PUBLIC;
 GRANT ALL ON FUNCTION freshet.identity() TO freshet_worker;
 GRANT ALL ON FUNCTION freshet.identity() TO freshet_reader;
+GRANT ALL ON FUNCTION freshet.identity() TO freshet_auditor;
 
 REVOKE ALL ON FUNCTION freshet.invalidate_all() FROM PUBLIC;
 GRANT ALL ON FUNCTION freshet.invalidate_all() TO freshet_worker;
@@ -1544,10 +1546,12 @@ REVOKE ALL ON FUNCTION freshet.worker_may_read(relation regclass, columns jsonb)
 REVOKE ALL ON FUNCTION freshet.write_out(template text, subject text, columns jsonb) FROM PUBLIC;
 
 GRANT SELECT ON TABLE freshet.attachment TO freshet_worker;
+GRANT SELECT ON TABLE freshet.attachment TO freshet_auditor;
 
 GRANT SELECT ON TABLE freshet.attached TO freshet_worker;
 
 GRANT SELECT,DELETE ON TABLE freshet.change TO freshet_worker;
+GRANT SELECT ON TABLE freshet.change TO freshet_auditor;
 
 GRANT SELECT,UPDATE ON TABLE freshet.fence TO freshet_worker;
 

@@ -26,7 +26,9 @@ BEGIN
     DROP SCHEMA freshet CASCADE;
 
     -- Another database of the cluster may have Freshet too, and one may lack CREATEROLE: then the roles stay.
-    FOREACH unwanted IN ARRAY ARRAY['freshet_reader', 'freshet_worker', 'freshet_owner'] LOOP
+    FOREACH unwanted IN ARRAY ARRAY[
+        'freshet_auditor', 'freshet_reader', 'freshet_worker', 'freshet_owner'
+    ] LOOP
         BEGIN
             EXECUTE pg_catalog.format('DROP ROLE IF EXISTS %I', unwanted);
         EXCEPTION WHEN dependent_objects_still_exist OR insufficient_privilege THEN

@@ -13,6 +13,7 @@ public enum MigrationCatalog {
         Migration(name: "m0006_workflows", bytes: PackageResources.m0006_workflows_sql),
         Migration(name: "m0007_token", bytes: PackageResources.m0007_token_sql),
         Migration(name: "m0008_datasources", bytes: PackageResources.m0008_datasources_sql),
+        Migration(name: "m0009_auditor", bytes: PackageResources.m0009_auditor_sql),
     ]
 
     /// What removes everything again, run as one transaction.

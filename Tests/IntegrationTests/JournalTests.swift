@@ -421,6 +421,11 @@ import Testing
                 ]
             )
             #expect(try await grants("freshet_reader") == ["freshet.identity() EXECUTE", "freshet.token() EXECUTE"])
+            #expect(
+                try await grants("freshet_auditor") == [
+                    "freshet.attachment SELECT", "freshet.change SELECT", "freshet.identity() EXECUTE",
+                ]
+            )
 
             let worker = try await scenario.connect(user: Servers.Roles.worker)
             for sql in [
