@@ -89,6 +89,16 @@ let package = Package(
             swiftSettings: settings
         ),
 
+        // The auditor: holds what is cached against what the database says. It knows readers and worker; neither knows it.
+        .target(
+            name: "Audit",
+            dependencies: [
+                "Freshet", "FreshetPostgres", "InvalidationWorker", "Keyspace", "Postgres", "Redis", logging, metrics,
+                serviceLifecycle,
+            ],
+            swiftSettings: settings
+        ),
+
         // Migrations: the files of sql/, embedded.
         .target(
             name: "Migrations",
@@ -104,7 +114,7 @@ let package = Package(
         .executableTarget(
             name: "FreshetCommand",
             dependencies: [
-                "Freshet", "FreshetPostgres", "InvalidationWorker", "Keyspace", "LocalServices", "Migrations",
+                "Audit", "Freshet", "FreshetPostgres", "InvalidationWorker", "Keyspace", "LocalServices", "Migrations",
                 "Postgres", "Redis", argumentParser, configuration, logging, serviceLifecycle,
             ],
             swiftSettings: settings
@@ -155,13 +165,14 @@ let package = Package(
             dependencies: ["InvalidationWorker", "Keyspace"],
             swiftSettings: settings
         ),
+        .testTarget(name: "AuditTests", dependencies: ["Audit", "Freshet", "Keyspace"], swiftSettings: settings),
         .testTarget(name: "MigrationsTests", dependencies: ["Migrations"], swiftSettings: settings),
 
         // Everything on real servers, which the tests start themselves.
         .testTarget(
             name: "IntegrationTests",
             dependencies: [
-                "Freshet", "FreshetPostgres", "InvalidationWorker", "Keyspace", "LocalServices", "Migrations",
+                "Audit", "Freshet", "FreshetPostgres", "InvalidationWorker", "Keyspace", "LocalServices", "Migrations",
                 "Postgres", "Redis", logging, metrics, metricsTestKit, nioCore, nioPosix, serviceLifecycle, subprocess,
             ],
             swiftSettings: settings

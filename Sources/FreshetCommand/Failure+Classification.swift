@@ -1,5 +1,6 @@
 // What every error of the parts means to the person at the command line.
 
+import Audit
 import InvalidationWorker
 import Keyspace
 import LocalServices
@@ -18,6 +19,8 @@ extension Failure {
         case let error as RedisURLError: self.init(.configuration, "\(error)")
         case let error as InvalidCacheNamespace: self.init(.configuration, "\(error)")
         case let error as WorkerError: self.init(worker: error)
+        case let error as AuditError:
+            self.init(error.code == .unexpectedAnswer ? .defect : .configuration, "\(error)")
         case let error as LocalServiceError: self.init(localService: error)
         case let error as MigrationError: self.init(migration: error)
         default:
@@ -67,7 +70,9 @@ extension Failure {
         } else if let hint = error.hint {
             text += "; \(hint)"
         } else if error.code == .server && status == .permission {
-            text += "; grant this role freshet_worker (run, status, invalidate) or freshet_reader (lookup)"
+            text +=
+                "; grant this role freshet_worker (run, status, invalidate), freshet_reader (lookup) or freshet_auditor "
+                + "(audit), and SELECT on the application's tables (lookup, audit)"
         }
         return text
     }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Audit
 import InvalidationWorker
 import Keyspace
 import Logging
@@ -18,6 +19,9 @@ struct RunCommand: AsyncParsableCommand {
 
             The role needs freshet_worker:  GRANT freshet_worker TO app_worker
 
+            With --audit-rate, cached entries are held against the database beside the work, round after round: what is wrong \
+            is logged as an error with its evidence, and counted. Give it a role of its own, as freshet audit --help says.
+
             EXAMPLE
               $ export FRESHET_POSTGRES=postgresql://app_worker@db.example/app
               $ export FRESHET_REDIS=rediss://cache.example
@@ -25,11 +29,27 @@ struct RunCommand: AsyncParsableCommand {
             """
     )
 
+    @Option(
+        help: ArgumentHelp(
+            "How many cached entries a second to audit; 0 audits none. [FRESHET_AUDIT_RATE; default: 0]",
+            valueName: "count"
+        )
+    )
+    var auditRate: Double?
+
+    @Option(
+        help: ArgumentHelp(
+            "Postgres for the audit, with a login of its own. [FRESHET_AUDIT_POSTGRES; default: as --postgres]",
+            valueName: "conninfo"
+        )
+    )
+    var auditPostgres: String?
+
     @OptionGroup(title: "Settings")
     var options: SettingsOptions
 
     func run() async throws {
-        let settings = try options.resolve()
+        let settings = try options.resolve([.auditPostgres: auditPostgres], numbers: [.auditRate: auditRate])
         let logger = settings.logger()
         // Connects when it is first asked.
         let redis = RedisNode(settings.redis, logger: logger)
@@ -38,15 +58,22 @@ struct RunCommand: AsyncParsableCommand {
         configuration.limits = settings.limits
         // Several passes fit into a lease, however short it is.
         configuration.pollInterval = min(configuration.pollInterval, settings.limits.lease / 4)
+        let history = PassHistory()
         let worker = InvalidationWorker(
             postgres: settings.postgres,
             redis: redis,
             configuration: configuration,
-            logger: logger
+            logger: logger,
+            onEvent: history.note
         )
+        let auditRedis = RedisNode(settings.redis, logger: logger)
+        var services: [any Service] = [CheckedWorker(worker: worker, settings: settings, logger: logger)]
+        if settings.auditRate > 0 {
+            services.append(Self.auditor(settings, redis: auditRedis, history: history, logger: logger))
+        }
         let interruption = Interruption()
         let group = ServiceGroup(
-            services: [CheckedWorker(worker: worker, settings: settings, logger: logger)],
+            services: services,
             logger: Logger(label: "freshet") {
                 LineLogHandler(label: $0, level: max(settings.logLevel ?? .info, .warning))
             }
@@ -68,8 +95,29 @@ struct RunCommand: AsyncParsableCommand {
             result = .failure(error)
         }
         await redis.close()
+        await auditRedis.close()
         try result.get()
         logger.info("Left")
+    }
+
+    /// The auditor beside the worker: a connection to Redis and a session with Postgres of its own.
+    private static func auditor(
+        _ settings: Settings,
+        redis: RedisNode,
+        history: PassHistory,
+        logger: Logger
+    ) -> AuditService {
+        var configuration = Auditor.Configuration()
+        configuration.namespace = settings.namespace
+        configuration.limits = settings.limits
+        configuration.entriesPerSecond = settings.auditRate
+        configuration.history = history
+        return AuditService(
+            postgres: settings.auditPostgres ?? settings.postgres,
+            redis: redis,
+            configuration: configuration,
+            logger: logger
+        )
     }
 }
 

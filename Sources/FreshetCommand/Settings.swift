@@ -24,6 +24,10 @@ struct Settings: Sendable {
     var options = CacheOptions()
     /// The application's tables.
     var tables = Tables()
+    /// How many entries a second the auditor beside the worker looks at; 0 is none.
+    var auditRate = 0.0
+    /// Where that auditor logs in, if it does not as the worker does.
+    var auditPostgres: PostgresConfiguration?
 
     /// The names of the application's tables, as SQL text; nil for the usual one.
     struct Tables: Hashable, Sendable {
@@ -92,6 +96,21 @@ struct Settings: Sendable {
         if let age = try duration(.degradedSeconds, isZeroAllowed: true) {
             options.degradation = age > .zero ? .serve(upTo: age) : .bypass
         }
+        if let found = try sources.firstValue({ source throws(Failure) in try source.number(.auditRate) }) {
+            guard found.value == 0 || (found.value >= 0.01 && found.value <= 1_000) else {
+                throw found.mistaken(
+                    "\(found.value)",
+                    "is out of range",
+                    mend: "give entries a second, 0.01 to 1000, or 0 for none"
+                )
+            }
+            auditRate = found.value
+        }
+        if let found = try text(.auditPostgres) {
+            var configuration = postgres
+            configuration.connectionString = found.value
+            auditPostgres = configuration
+        }
         tables.detector = try table(.detectorTable)
         tables.workflow = try table(.workflowTable)
         tables.link = try table(.linkTable)
@@ -109,6 +128,8 @@ enum SettingsKey: String, CaseIterable, Sendable {
     case logLevel = "log-level"
     case leaseSeconds = "lease-seconds"
     case degradedSeconds = "degraded-seconds"
+    case auditRate = "audit-rate"
+    case auditPostgres = "audit-postgres"
     case detectorTable = "detector-table"
     case workflowTable = "workflow-table"
     case linkTable = "link-table"
@@ -116,7 +137,7 @@ enum SettingsKey: String, CaseIterable, Sendable {
     case dataSourceLinkTable = "datasource-link-table"
 
     /// Whether the value may hold a password, so that no message quotes it.
-    var isSecret: Bool { self == .postgres || self == .redis }
+    var isSecret: Bool { [.postgres, .redis, .auditPostgres].contains(self) }
 }
 
 /// One place that settings come from.

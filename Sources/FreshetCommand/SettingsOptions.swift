@@ -64,9 +64,14 @@ struct SettingsOptions: ParsableArguments {
 
     /// The settings of all sources.
     ///
-    /// - Parameter more: Flags of the command itself that are settings too.
+    /// - Parameters:
+    ///   - more: Flags of the command itself that are settings too.
+    ///   - numbers: Those of them that are numbers.
     /// - Throws: ``Failure`` for the first that cannot be understood.
-    func resolve(_ more: [SettingsKey: String?] = [:]) throws(Failure) -> Settings {
+    func resolve(
+        _ more: [SettingsKey: String?] = [:],
+        numbers: [SettingsKey: Double?] = [:]
+    ) throws(Failure) -> Settings {
         var given: [SettingsKey: ConfigValue] = [:]
         func take(_ key: SettingsKey, _ text: String?) {
             if let text { given[key] = ConfigValue(.string(text), isSecret: key.isSecret) }
@@ -77,6 +82,7 @@ struct SettingsOptions: ParsableArguments {
         take(.namespace, namespace)
         take(.logLevel, logLevel)
         for (key, text) in more { take(key, text) }
+        for case (let key, let number?) in numbers { given[key] = ConfigValue(.double(number), isSecret: false) }
         if let leaseSeconds { given[.leaseSeconds] = ConfigValue(.double(leaseSeconds), isSecret: false) }
         if let degradedSeconds { given[.degradedSeconds] = ConfigValue(.double(degradedSeconds), isSecret: false) }
 

@@ -56,6 +56,22 @@ struct Terminal: Sendable {
         _ = try? write("freshet: \(line)", to: STDERR_FILENO)
     }
 
+    /// Shows how far a command is, where a person is watching standard error; overwrites what it showed before.
+    static func showProgress(_ text: String) {
+        guard isWatched else { return }
+        _ = Array("\r\u{1B}[K\(text)".utf8).withUnsafeBytes { Glibc.write(STDERR_FILENO, $0.baseAddress, $0.count) }
+    }
+
+    /// Takes away what was shown.
+    static func endProgress() {
+        showProgress("")
+    }
+
+    private static var isWatched: Bool {
+        guard isatty(STDERR_FILENO) == 1 else { return false }
+        return getenv("TERM").map { String(cString: $0) } != "dumb"
+    }
+
     private static func write(_ line: String, to descriptor: Int32) throws(Failure) -> Bool {
         var rest = Array("\(line)\n".utf8)[...]
         while !rest.isEmpty {

@@ -135,7 +135,8 @@ extension CacheClaim {
 }
 
 extension JournalRow {
-    fileprivate init(_ result: borrowing QueryResult, row: Int, columns: [JournalColumn]) throws {
+    /// A row in the layout of the claim statement's kind `change`.
+    init(_ result: borrowing QueryResult, row: Int, columns: [JournalColumn]) throws {
         self.init(
             subject: result.string(row, Claim.Column.text1) ?? "",
             operation: result.string(row, Claim.Column.text2) ?? ""

@@ -1,4 +1,4 @@
-// Every metric and every log key of the worker.
+// Every metric and every log key of the worker. Those of an auditor beside it stand in AuditTelemetry.swift.
 //
 // | metric | type | labels | meaning |
 // |---|---|---|---|

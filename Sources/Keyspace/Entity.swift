@@ -23,6 +23,29 @@ public struct Entity: Hashable, Sendable {
         text = texts.map(Self.percentEncoded).joined(separator: "/")
     }
 
+    /// The texts that the initialiser for texts was given; nil where no texts have this spelling.
+    package var texts: [String]? {
+        var texts: [String] = []
+        for part in text.split(separator: "/", omittingEmptySubsequences: false) {
+            var bytes: [UInt8] = []
+            var rest = part.utf8[...]
+            while let byte = rest.popFirst() {
+                guard byte == UInt8(ascii: "%") else {
+                    bytes.append(byte)
+                    continue
+                }
+                guard let decoded = UInt8(String(decoding: rest.prefix(2), as: UTF8.self), radix: 16) else {
+                    return nil
+                }
+                bytes.append(decoded)
+                rest = rest.dropFirst(2)
+            }
+            guard let text = String(validating: bytes, as: UTF8.self) else { return nil }
+            texts.append(text)
+        }
+        return Entity(texts) == self ? texts : nil
+    }
+
     private static func percentEncoded(_ text: String) -> String {
         let digits = Array("0123456789ABCDEF".utf8)
         var encoded: [UInt8] = []
@@ -51,6 +74,11 @@ public struct Variant: Hashable, Sendable {
     }
 
     private init(text: String) {
+        self.text = text
+    }
+
+    /// A variant by what stands behind `g:` and `e:` in a field of ours.
+    package init(partOfField text: String) {
         self.text = text
     }
 

@@ -11,7 +11,7 @@ public enum Trust: String, Hashable, Sendable, CaseIterable {
 }
 
 /// The head of a bucket as a reader sees it, and what follows from it.
-public struct Head: Equatable, Sendable {
+public struct Head: Hashable, Sendable {
     /// The fields a reader asks for, in the order in which ``init(fields:)`` takes them.
     public static let readerFields = ["gen", "vouched", "lease", "pg", "switch"]
 

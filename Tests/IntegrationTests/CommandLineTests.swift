@@ -29,6 +29,10 @@ import Testing
         (["invalidate", "--all", "--global"], "--global"),
         (["invalidate", "--detector", "1", "--environment", "2", "--global"], "--global"),
         (["migrate", "--uninstall", "--no-attach"], "--uninstall"),
+        (["audit", "--all", "--sample", "5"], "--all"),
+        (["audit", "--sample", "0"], "--sample 0"),
+        (["audit", "--rate", "0"], "--rate"),
+        (["run", "--audit-rate", "5000"], "--audit-rate"),
     ]
 
     @Test(arguments: usageMistakes)
@@ -46,6 +50,7 @@ import Testing
         (["status"], ["FRESHET_POSTGRES": "postgresql://app:\(testSecret)@db.example:port/app"], "port"),
         (["run"], ["FRESHET_LEASE_SECONDS": "soon"], "FRESHET_LEASE_SECONDS \"soon\""),
         (["run"], ["FRESHET_DEGRADED_SECONDS": "-1"], "FRESHET_DEGRADED_SECONDS"),
+        (["run"], ["FRESHET_AUDIT_RATE": "-1"], "FRESHET_AUDIT_RATE"),
         (["run"], ["FRESHET_LOG_LEVEL": "loud"], "FRESHET_LOG_LEVEL \"loud\""),
         (["run"], ["FRESHET_NAMESPACE": "{x}"], "FRESHET_NAMESPACE"),
         (["run", "--config", "/nonexistent/freshet.json"], [:], "/nonexistent/freshet.json"),
@@ -88,7 +93,9 @@ import Testing
     }
 
     @Test func `a server that is away is one line and status 69`() async throws {
-        for command in [["status"], ["migrate"], ["invalidate", "--all"], ["lookup", "--detector", "1"]] {
+        for command in [
+            ["status"], ["migrate"], ["invalidate", "--all"], ["lookup", "--detector", "1"], ["audit"],
+        ] {
             let outcome = try await freshet(
                 command + [
                     "--postgres", "postgresql://app:\(testSecret)@127.0.0.1:1/app", "--redis", "redis://127.0.0.1:1",
@@ -101,7 +108,7 @@ import Testing
     }
 
     @Test func `help shows an example, and the version stands alone`() async throws {
-        for command in ["demo", "migrate", "run", "lookup", "invalidate", "cache", "status"] {
+        for command in ["demo", "migrate", "run", "lookup", "invalidate", "cache", "status", "audit"] {
             let help = try await freshet([command, "--help"])
             #expect(help.status == .exited(0) && help.complaint.isEmpty)
             #expect(help.output.contains("$ freshet \(command)") || help.output.contains("freshet \(command)\n"))
@@ -147,7 +154,7 @@ import Testing
         try await freshet(["run", "--postgres", nowhere] + redis).isMistake(78, "nowhere")
 
         let bare = servers.postgres.connectionString(database: empty)
-        for command in [["run"], ["status"], ["invalidate", "--all"], ["lookup", "--detector", "1"]] {
+        for command in [["run"], ["status"], ["invalidate", "--all"], ["lookup", "--detector", "1"], ["audit"]] {
             try await freshet(command + ["--postgres", bare] + redis).isMistake(78, "freshet migrate")
         }
         try await freshet(["migrate", "--postgres", bare]).isMistake(78, "workflow_engine_detector")
@@ -157,6 +164,7 @@ import Testing
         for command in [["run"], ["status"], ["invalidate", "--all"]] {
             try await freshet(command + ["--postgres", stranger] + redis).isMistake(77, "freshet_worker")
         }
+        try await freshet(["audit", "--postgres", stranger] + redis).isMistake(77, "freshet_auditor")
     }
 
     @Test func `a transaction pooler in front of the worker is status 78`() async throws {

@@ -55,6 +55,7 @@ struct Servers: Sendable {
             script: """
                 CREATE ROLE \(Roles.worker) LOGIN IN ROLE freshet_worker;
                 CREATE ROLE \(Roles.reader) LOGIN IN ROLE freshet_reader, pg_read_all_data;
+                CREATE ROLE \(Roles.auditor) LOGIN IN ROLE freshet_auditor;
                 CREATE ROLE \(Roles.writer) LOGIN IN ROLE pg_read_all_data, pg_write_all_data;
                 """
         )
@@ -66,6 +67,8 @@ struct Servers: Sendable {
         static let worker = "service_worker"
         static let reader = "service_reader"
         static let writer = "service_writer"
+        /// A test lets it read the tables that it audits.
+        static let auditor = "service_auditor"
     }
 }
 

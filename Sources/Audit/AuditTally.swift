@@ -1,0 +1,44 @@
+/// How many entries were audited, and with what outcome.
+package struct AuditTally: Hashable, Sendable {
+    /// What the database holds.
+    package var consistent = 0
+    /// Different, and explained by a change on its way.
+    package var inFlight = 0
+    /// Different, and explained by nothing.
+    package var inconsistent = 0
+    /// It could not be told.
+    package var undecided = 0
+    /// Entries that readers would not be served: of a generation that has passed, expired, damaged, gone again.
+    package var notServed = 0
+
+    package init() {}
+
+    /// How many were held against the database to the end.
+    package var checked: Int { consistent + inconsistent }
+
+    /// How many were looked at.
+    package var total: Int { checked + inFlight + undecided + notServed }
+
+    /// What has been shown.
+    package var bound: ErrorRateBound { ErrorRateBound(checked: checked, wrong: inconsistent) }
+
+    mutating func add(_ verdict: Verdict) {
+        switch verdict {
+        case .consistent: consistent += 1
+        case .inFlight: inFlight += 1
+        case .inconsistent: inconsistent += 1
+        case .undecided: undecided += 1
+        }
+    }
+
+    /// The sum of two.
+    package static func + (left: AuditTally, right: AuditTally) -> AuditTally {
+        var sum = left
+        sum.consistent += right.consistent
+        sum.inFlight += right.inFlight
+        sum.inconsistent += right.inconsistent
+        sum.undecided += right.undecided
+        sum.notServed += right.notServed
+        return sum
+    }
+}

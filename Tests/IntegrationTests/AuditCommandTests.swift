@@ -1,0 +1,202 @@
+// `freshet audit` as a person and a script meet it.
+
+import Foundation
+import Freshet
+import Keyspace
+import LocalServices
+import Postgres
+import Subprocess
+import Testing
+
+@Suite struct AuditCommandTests {
+    /// Two detectors with a global workflow each, cached, and the flags to audit them with.
+    ///
+    /// - Parameter isAdmitted: Whether the auditor may read the tables. A grant later on bumps the namespace.
+    private func withCache(
+        isAdmitted: Bool = true,
+        _ body: @Sendable (Scenario, RunningWorker, [String]) async throws -> Void
+    ) async throws {
+        try await Scenario.run { scenario in
+            try await scenario.insert(detectors: [1, 2], workflows: [(10, nil)])
+            if isAdmitted {
+                try await scenario.admitAuditor()
+                // One who audits and mends.
+                try await scenario.execute(
+                    "GRANT SELECT ON workflow_engine_workflow, workflow_engine_detectorworkflow TO \(Servers.Roles.worker)"
+                )
+            }
+            let worker = try await scenario.startWorker()
+            try await scenario.drain(worker)
+            try await scenario.warm([1, 2], [.global])
+            let servers = scenario.servers
+            try await body(
+                scenario,
+                worker,
+                [
+                    "--redis", servers.redis.url, "--prefix", scenario.namespace.prefix, "--postgres",
+                    servers.postgres.connectionString(database: scenario.database, user: Servers.Roles.auditor),
+                ]
+            )
+        }
+    }
+
+    @Test func `a cache that is right is status 0, and the sums say how much was shown`() async throws {
+        try await withCache { _, _, flags in
+            let screen = try await freshet(["audit"] + flags)
+            #expect(screen.status == .exited(0) && screen.complaint.isEmpty, "\(screen)")
+            #expect(screen.output.contains("2 right of 2") && !screen.output.contains("\u{1B}"), "\(screen)")
+            let json = try await freshet(["audit", "--all", "--json"] + flags)
+            #expect(json.status == .exited(0))
+            let sums = try json.decoded(Sums.self)
+            #expect(sums.audit == "sums" && sums.selection == "all" && sums.well)
+            #expect(sums.total.checked == 2 && sums.total.consistent == 2 && sums.caches["workflows"]?.checked == 2)
+            // 0.05^(1/2).
+            #expect(abs(sums.total.wrong_rate_bound - 0.776_393) < 1e-6 && sums.total.nines > 0.1)
+        }
+    }
+
+    @Test func `an entry that is wrong is told with its evidence and status 1, and mended where that is asked for`()
+        async throws
+    {
+        try await withCache { scenario, worker, flags in
+            try await scenario.plant([], 2, .global)
+            let screen = try await freshet(["audit", "--all"] + flags)
+            #expect(screen.status == .exited(1) && screen.complaint.isEmpty, "\(screen)")
+            #expect(screen.output.contains("\(scenario.key(2)) e:-"))
+            #expect(screen.output.contains("only in the database: 10"))
+            // It mended nothing.
+            let json = try await freshet(["audit", "--all", "--json"] + flags)
+            #expect(json.status == .exited(1))
+            let lines = json.output.split(separator: "\n").map(String.init)
+            #expect(lines.count == 2)
+            let entry = try JSONDecoder().decode(EntryLine.self, from: Data(try #require(lines.first).utf8))
+            #expect(entry.audit == "entry" && entry.verdict == "inconsistent" && entry.cache == "workflows")
+            #expect(entry.key == scenario.key(2) && entry.field == "e:-" && entry.repaired_by_change == nil)
+            #expect(entry.cached.isEmpty && entry.database.map(\.id) == [10])
+            #expect(entry.difference.only_in_database == [10] && entry.journal.rows == 0)
+            #expect(entry.stamp.entity == entry.generations.entity && entry.head.trust == "healthy")
+            let sums = try JSONDecoder().decode(Sums.self, from: Data(try #require(lines.last).utf8))
+            #expect(!sums.well && sums.total.inconsistent == 1 && sums.total.consistent == 1)
+
+            // Mending takes more than reading.
+            let refused = try await freshet(["audit", "--all", "--repair"] + flags)
+            #expect(refused.status == .exited(77) && refused.complaint.contains("freshet_worker"), "\(refused)")
+            let mender = scenario.servers.postgres.connectionString(
+                database: scenario.database,
+                user: Servers.Roles.worker
+            )
+            let repaired = try await freshet(["audit", "--all", "--repair", "--json"] + flags.dropLast() + [mender])
+            #expect(repaired.status == .exited(1), "\(repaired)")
+            #expect(!repaired.output.contains("\"repaired_by_change\":null"), "\(repaired)")
+            try await scenario.drain(worker)
+            #expect(try await scenario.read(2).ids == [10])
+            #expect(try await freshet(["audit", "--all"] + flags).status == .exited(0))
+        }
+    }
+
+    @Test func `a missing privilege is one line and status 77, also one behind a policy`() async throws {
+        try await withCache(isAdmitted: false) { scenario, _, flags in
+            try await freshet(["audit"] + flags).isMistake(77, "workflow_engine_")
+            try await freshet(["audit"] + flags).isMistake(77, "SELECT on the application's tables")
+            try await scenario.admitAuditor()
+            #expect(try await freshet(["audit"] + flags).status == .exited(0))
+            try await scenario.execute("ALTER TABLE workflow_engine_workflow ENABLE ROW LEVEL SECURITY")
+            try await freshet(["audit"] + flags).isMistake(77, "row-level security")
+        }
+    }
+
+    @Test func `without a worker a difference is told as undecided, and is no error`() async throws {
+        try await withCache { scenario, worker, flags in
+            try await worker.stop()
+            try await scenario.plant([], 2, .global)
+            // The next transaction is one that no head has seen.
+            try await scenario.execute("UPDATE workflow_engine_detector SET name = 'x' WHERE id = 1")
+            let json = try await freshet(["audit", "--all", "--json", "--lease-seconds", "0.2"] + flags)
+            #expect(json.status == .exited(0), "\(json)")
+            #expect(json.output.contains("\"verdict\":\"undecided\""), "\(json)")
+            #expect(json.output.contains("\"undecided\":1"), "\(json)")
+        }
+    }
+
+    @Test func `following goes on until it is interrupted, and then tells the sums`() async throws {
+        try await withCache { scenario, _, flags in
+            try await scenario.plant([], 2, .global)
+            let result = try await Subprocess.run(
+                .name("env"),
+                arguments: Arguments(
+                    ["--", freshetExecutable, "audit", "--follow", "--rate", "500", "--json"] + flags
+                ),
+                environment: cleanEnvironment([:]),
+                input: .none,
+                output: .sequence,
+                error: .discarded
+            ) { execution in
+                var lines: [String] = []
+                for try await line in execution.standardOutput.strings() {
+                    lines.append(line)
+                    if lines.count == 2 { try execution.send(signal: .interrupt) }
+                }
+                return lines
+            }
+            #expect(result.terminationStatus == .exited(1))
+            let lines = result.closureResult
+            #expect(lines.dropLast().allSatisfy { $0.contains("\"verdict\":\"inconsistent\"") }, "\(lines)")
+            #expect(lines.last?.contains("\"audit\":\"sums\"") == true, "\(lines)")
+        }
+    }
+}
+
+/// The line of sums.
+private struct Sums: Decodable {
+    struct Tally: Decodable {
+        var checked: Int
+        var consistent: Int
+        var in_flight: Int
+        var inconsistent: Int
+        var undecided: Int
+        var not_served: Int
+        var wrong_rate_bound: Double
+        var confidence: Double
+        var nines: Double
+    }
+
+    var audit: String
+    var selection: String
+    var well: Bool
+    var total: Tally
+    var caches: [String: Tally]
+    var reasons: [String: Int]
+}
+
+/// The line of an entry.
+private struct EntryLine: Decodable {
+    struct Generations: Decodable {
+        var namespace: String
+        var entity: String
+        var variant: String?
+    }
+    struct Head: Decodable {
+        var trust: String
+        var snapshot: String?
+    }
+    struct Row: Decodable { var id: Int64 }
+    struct Difference: Decodable {
+        var only_cached: [Int64]
+        var only_in_database: [Int64]
+    }
+    struct Journal: Decodable { var rows: Int }
+
+    var audit: String
+    var verdict: String
+    var cache: String
+    var key: String
+    var field: String
+    var stamp: Generations
+    var generations: Generations
+    var head: Head
+    var cached: [Row]
+    var database: [Row]
+    var difference: Difference
+    var journal: Journal
+    var repaired_by_change: String?
+}
