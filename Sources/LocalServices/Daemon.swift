@@ -15,6 +15,7 @@
 //   who was given its number.
 
 import Dispatch
+import FoundationEssentials
 import Glibc
 import Synchronization
 
@@ -307,6 +308,12 @@ final class Daemon: Sendable {
         posix_spawn_file_actions_addopen(&actions, 1, logFile, O_WRONLY | O_CREAT | O_APPEND, 0o600)
         posix_spawn_file_actions_adddup2(&actions, 1, 2)
         posix_spawn_file_actions_adddup2(&actions, pair[1], 3)
+        // Nothing else of ours: a socket that the server holds as well stays open when we close it, and SwiftNIO's are inherited.
+        // Swift does not see the call that closes all from one on. Numbers are given out lowest first, so that what is opened
+        // meanwhile lies not far beyond; closing what is not open does nothing.
+        for number in 4..<highestDescriptor() + 64 {
+            posix_spawn_file_actions_addclose(&actions, number)
+        }
 
         // A process group of its own: Control-C in the terminal is for us, and we end the servers in order. Signals that
         // this process ignores or blocks must not be ignored or blocked there.
@@ -354,6 +361,12 @@ final class Daemon: Sendable {
             endSignal: launch.endSignal
         )
         return WatchedDaemon(daemon: daemon, readiness: readiness, lifeline: pair[0])
+    }
+
+    /// The highest file descriptor that is open in this process.
+    private static func highestDescriptor() -> Int32 {
+        let open = (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd")) ?? []
+        return open.compactMap { Int32($0) }.max() ?? 1_024
     }
 
     private static let readinessName = "notify"
