@@ -23,6 +23,8 @@ final class Daemon: Sendable {
     struct Launch: Sendable {
         var executable: String
         var arguments: [String]
+        /// What it gets to see beside ``Tool/environment``.
+        var environment: [String: String] = [:]
         var account: ServiceAccount
         /// What ends the server at once and in order; the kernel sends it when this process dies.
         var endSignal: EndSignal
@@ -334,7 +336,7 @@ final class Daemon: Sendable {
         let words =
             ["setpriv", "--pdeathsig", launch.endSignal.name] + launch.account.setprivArguments
             + ["--", launch.executable] + launch.arguments
-        var environment = Tool.environment
+        var environment = Tool.environment.merging(launch.environment) { _, new in new }
         environment["NOTIFY_SOCKET"] = folder.file(readinessName)
         environment["HOME"] = folder.path
 

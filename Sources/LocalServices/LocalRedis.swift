@@ -52,6 +52,7 @@ public final class LocalRedis: Sendable {
     private let listensOnTCP: Bool
     private let ownPassword: String?
     private let hasAccessList: Bool
+    private let environment: [String: String]
     private let logger: Logger
     private let state: Mutex<State>
 
@@ -67,6 +68,7 @@ public final class LocalRedis: Sendable {
         password: String?,
         hasAccessList: Bool,
         certificates: LocalCertificates?,
+        environment: [String: String],
         logger: Logger
     ) {
         self.folder = folder
@@ -75,6 +77,7 @@ public final class LocalRedis: Sendable {
         self.hasAccessList = hasAccessList
         self.ownPassword = hasAccessList ? "\(UInt64.random(in: .min ... .max))" : password
         self.certificates = certificates
+        self.environment = environment
         self.logger = logger
         self.state = Mutex(State(options: options))
     }
@@ -90,6 +93,7 @@ public final class LocalRedis: Sendable {
     ///   - accessList: lines of an ACL file (`user reader on >secret ~* +@read`), instead of `password`.
     ///   - certificates: speak TLS, and only TLS, on the TCP port.
     ///   - contents: a snapshot to begin with.
+    ///   - environment: variables that the server gets to see, such as those of a ``SteppableClock``.
     /// - Throws: ``LocalServiceError``.
     public static func start(
         options: [String: String] = [:],
@@ -98,6 +102,7 @@ public final class LocalRedis: Sendable {
         accessList: [String] = [],
         certificates: LocalCertificates? = nil,
         contents: Contents = .nothing,
+        environment: [String: String] = [:],
         logger: Logger = LocalServices.logger
     ) async throws -> LocalRedis {
         guard password == nil || accessList.isEmpty else {
@@ -113,6 +118,7 @@ public final class LocalRedis: Sendable {
             password: password,
             hasAccessList: !accessList.isEmpty,
             certificates: certificates,
+            environment: environment,
             logger: logger
         )
         do {
@@ -176,6 +182,7 @@ public final class LocalRedis: Sendable {
             Daemon.Launch(
                 executable: try Self.findServer(),
                 arguments: [folder.file("redis.conf")],
+                environment: environment,
                 account: .current,
                 endSignal: .kill,
                 folder: folder
@@ -359,12 +366,45 @@ public final class LocalRedis: Sendable {
     /// - Returns: the path.
     @discardableResult
     public func saveSnapshot(to path: String? = nil) async throws -> String {
-        try await command("SAVE")
+        // A child that saves for a replica is in the way for a moment; Redis tells nobody when it has ended.
+        let deadline = ContinuousClock.now + Self.timeLimit
+        while true {
+            do {
+                try await command("SAVE")
+                break
+            } catch let error as LocalServiceError
+                where error.message.contains("already in progress") && ContinuousClock.now < deadline
+            {
+                try await Task.sleep(for: .milliseconds(10))
+            }
+        }
         let target = path ?? folder.file("snapshot-\(UInt32.random(in: .min ... .max)).rdb")
         _ = try await Tool.run("cp", ["--", folder.file(Self.snapshotName), target], package: "coreutils")
         // So that a later start with what was saved does not find what this call left.
         try folder.removeFile(Self.snapshotName)
         return target
+    }
+
+    /// Lets the server try to save, and fail, until it refuses writes (MISCONF): as on a full disk.
+    ///
+    /// It takes a second from the next change on. The server needs `enable-protected-configs`.
+    public func makeSavingFail() async throws {
+        let gone = folder.file("gone")
+        guard mkdir(gone, 0o700) == 0 else {
+            throw LocalServiceError(.systemCallFailed, "\(gone) could not be made: \(describe(errno))")
+        }
+        try await command("CONFIG", "SET", "dir", gone)
+        // The server stays in a folder that is not there any more: nothing can be created in it.
+        guard rmdir(gone) == 0 else {
+            throw LocalServiceError(.systemCallFailed, "\(gone) could not be removed: \(describe(errno))")
+        }
+        try await command("CONFIG", "SET", "save", "1 1")
+    }
+
+    /// Undoes ``makeSavingFail()``.
+    public func letSavingWork() async throws {
+        try await command("CONFIG", "SET", "save", "")
+        try await command("CONFIG", "SET", "dir", folder.path)
     }
 
     /// Makes this server a replica of another, in place, and waits until it has the other's data; nil makes it a primary.

@@ -1,3 +1,4 @@
+import FoundationEssentials
 import Glibc
 import LocalServices
 import Testing
@@ -14,5 +15,66 @@ import Testing
         #expect(Int32(event.revents) & Int32(POLLHUP) != 0)
         close(ends[0])
         await server.destroy()
+    }
+
+    @Test func `a program is suspended, killed, started again and asked to leave`() async throws {
+        let program = try LocalProgram(
+            executable: "/bin/sh",
+            arguments: ["-c", "trap 'echo leaving; exit 0' TERM; echo $WORD; while true; do sleep 0.05; done"],
+            environment: ["WORD": "working"]
+        )
+        try await program.start()
+        let first = try #require(program.processIdentifier)
+        try program.suspend()
+        let state = FileManager.default.contents(atPath: "/proc/\(first)/stat") ?? Data()
+        #expect(String(decoding: state, as: UTF8.self).contains(" T "))
+        try program.resume()
+        try await program.kill()
+        #expect(kill(first, 0) != 0)
+        try await program.start()
+        _ = try await eventually("the program to work again") {
+            try program.log().contains("working\nworking\n") ? true : nil
+        }
+        #expect(program.ending == nil)
+        #expect(try await program.stop() == nil)
+        #expect(try program.log() == "working\nworking\nleaving\n")
+        await program.destroy()
+    }
+
+    @Test func `a Redis that cannot save refuses writes until it can`() async throws {
+        let server = try await LocalRedis.start(options: ["enable-protected-configs": "yes"])
+        try await server.makeSavingFail()
+        try await server.command("SET", "a", "1")
+        _ = try await eventually("writes to be refused") { () -> Bool? in
+            do {
+                try await server.command("SET", "a", "2")
+                return nil
+            } catch let error as LocalServiceError where error.message.contains("MISCONF") {
+                return true
+            }
+        }
+        try await server.letSavingWork()
+        try await server.command("SET", "a", "3")
+        #expect(try await server.command("GET", "a") == "3")
+        await server.destroy()
+    }
+
+    @Test func `the clock of a Redis is set where libfaketime is installed`() async throws {
+        guard let clock = try SteppableClock() else {
+            withKnownIssue("libfaketime is not installed") { Issue.record("nothing was shown") }
+            return
+        }
+        let server = try await LocalRedis.start(environment: clock.environment)
+        func ahead() async throws -> Int {
+            let time = try await server.command("TIME").split(separator: "\n").first.flatMap { Int($0) } ?? 0
+            return time - Int(Date().timeIntervalSince1970)
+        }
+        #expect(abs(try await ahead()) <= 2)
+        try clock.set(aheadBySeconds: 100)
+        #expect(abs(try await ahead() - 100) <= 2)
+        try clock.set(aheadBySeconds: -100)
+        #expect(abs(try await ahead() + 100) <= 2)
+        await server.destroy()
+        clock.destroy()
     }
 }
