@@ -79,7 +79,7 @@ struct EntryScan {
         }
         cursor = next
         isAtEnd = next == "0"
-        let entries = try await entries(of: keys.compactMap(\.bytes).compactMap(entity))
+        let entries = try await entries(of: keys.compactMap { $0.bytes.flatMap { entity(ofKey: Array($0)) } })
         if !isAtEnd {
             let pause = min((ContinuousClock.now - start) * Self.pauseFactor, Self.longestPause)
             try await Task.sleep(for: max(pause, leastPause))

@@ -41,7 +41,7 @@ import Testing
     private static func falsify(_ scenario: Scenario, _ worker: RunningWorker) async throws -> [String] {
         // Another payload under the right stamp.
         var workflows = try await scenario.cached(101, .global)
-        workflows[0].name = "forged"
+        workflows[0] = workflows[0].forged(name: "forged")
         try await scenario.plant(workflows, 101, .global)
 
         // A workflow too few.
@@ -49,9 +49,7 @@ import Testing
 
         // A workflow too many.
         workflows = try await scenario.cached(103, .global)
-        var more = workflows[0]
-        more.id = 9_999
-        try await scenario.plant(workflows + [more], 103, .global)
+        try await scenario.plant(workflows + [workflows[0].forged(id: 9_999)], 103, .global)
 
         // An entry kept over its bump, by undoing that.
         let field = "e:\(DetectorEnvironment.environment(7).variant)"
@@ -432,5 +430,26 @@ import Testing
             #expect(finding.verdict == .inconsistent)
             #expect(finding.passes.first?.report.changes.first?.subject == "workflow")
         }
+    }
+}
+
+extension Workflow {
+    /// The same with another id or name.
+    fileprivate func forged(id: Int64? = nil, name: String? = nil) -> Workflow {
+        Workflow(
+            id: id ?? self.id,
+            name: name ?? self.name,
+            isEnabled: isEnabled,
+            status: status,
+            config: config,
+            organizationID: organizationID,
+            environmentID: environmentID,
+            whenConditionGroupID: whenConditionGroupID,
+            ownerUserID: ownerUserID,
+            ownerTeamID: ownerTeamID,
+            createdByID: createdByID,
+            dateAdded: dateAdded,
+            dateUpdated: dateUpdated
+        )
     }
 }
