@@ -36,6 +36,8 @@ struct AuditSession: Sendable {
             let backend = try await connection.query("SELECT pg_backend_pid()").int64(0, 0)
             guard backend == Int64(connection.backendPID) else { throw AuditError.pooled }
             try await connection.run(script: settings)
+            // Before anything that somebody who may read everything can do: it takes a role of Freshet's.
+            _ = try await connection.query("SELECT freshet.identity()")
             let tables = try await JournalView.attachedTables(on: connection)
             let session = AuditSession(connection: connection, tables: tables)
             guard !session.caches.isEmpty else { throw AuditError.nothingAttached }
