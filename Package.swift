@@ -137,7 +137,12 @@ let package = Package(
         .executableTarget(name: "Simulate", dependencies: ["Simulation"], swiftSettings: settings),
 
         // What several test targets use.
-        .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: settings),
+        .target(
+            name: "TestSupport",
+            dependencies: [nioConcurrencyHelpers],
+            path: "Tests/TestSupport",
+            swiftSettings: settings
+        ),
 
         // Units: no server.
         .testTarget(
@@ -156,13 +161,14 @@ let package = Package(
         .testTarget(
             name: "FreshetTests",
             dependencies: [
-                "Freshet", "Keyspace", "Redis", "TestSupport", inMemoryTracing, logging, nioConcurrencyHelpers, tracing,
+                "Freshet", "Keyspace", "Redis", "Surroundings", "TestSupport", inMemoryTracing, logging,
+                nioConcurrencyHelpers, tracing,
             ],
             swiftSettings: settings
         ),
         .testTarget(
             name: "InvalidationWorkerTests",
-            dependencies: ["InvalidationWorker", "Keyspace"],
+            dependencies: ["InvalidationWorker", "Keyspace", "Redis"],
             swiftSettings: settings
         ),
         .testTarget(name: "AuditTests", dependencies: ["Audit", "Freshet", "Keyspace"], swiftSettings: settings),
@@ -173,7 +179,8 @@ let package = Package(
             name: "IntegrationTests",
             dependencies: [
                 "Audit", "Freshet", "FreshetPostgres", "InvalidationWorker", "Keyspace", "LocalServices", "Migrations",
-                "Postgres", "Redis", logging, metrics, metricsTestKit, nioCore, nioPosix, serviceLifecycle, subprocess,
+                "Postgres", "Redis", "Simulation", "TestSupport", logging, metrics, metricsTestKit, nioCore, nioPosix,
+                serviceLifecycle, subprocess,
             ],
             swiftSettings: settings
         ),

@@ -1,18 +1,21 @@
 import NIOConcurrencyHelpers
+import Surroundings
 
 /// Does something to its end, also where the caller is cancelled meanwhile: for what has an effect that has to be known.
 ///
 /// - Parameters:
+///   - surroundings: Where that task runs.
 ///   - body: What is done, in a task of its own that nobody cancels.
 ///   - orphaned: Is handed the outcome where the caller has not waited for it.
 /// - Throws: What `body` throws; `CancellationError`, at once, where the caller is cancelled.
 func carryThrough<Outcome: Sendable>(
+    in surroundings: Surroundings,
     _ body: @escaping @Sendable () async throws -> Outcome,
     orphaned: @escaping @Sendable (Outcome) -> Void
 ) async throws -> Outcome {
     try Task.checkCancellation()
     let handover = Handover<Outcome>()
-    Task {
+    surroundings.begin {
         let result: Result<Outcome, any Error>
         do { result = .success(try await body()) } catch { result = .failure(error) }
         if !handover.give(result), case .success(let outcome) = result { orphaned(outcome) }

@@ -2,8 +2,11 @@
 //
 // Before it loads, a reader claims: the first to come is told to load, the others that somebody does already, for the
 // generations they have all read. Those wait for the value, looking for it again and again, for longer each time, up to a
-// bound; then they load by themselves. A claim is taken back by the fill, stored or not, and by a load that failed; it expires
-// by itself after a reader that died, and a bump makes it void. It only saves work: nothing relies on it.
+// bound; then they load by themselves. A claim is taken back by the fill, stored or not, by a load that failed, and where its
+// caller was cancelled before it loaded; it expires by itself after a reader that died, and a bump makes it void. It only saves
+// work: nothing relies on it.
+//
+// So a claim, once it is sent, is waited for whoever is cancelled meanwhile: what it was set to is known from its answer alone.
 //
 // Inside one process claims are shared, so that a load under way may be joined whoever began it.
 //
@@ -95,6 +98,7 @@ struct FillClaims<Key: Hashable & Sendable, Value: Sendable>: Sendable {
         }
         let asked = claimed
         return try await carryThrough(
+            in: surroundings,
             { Self.claimed(asked, entities.map(\.value), try await send(batches, "Cannot claim"), by: claimant) },
             orphaned: orphaned
         )
@@ -103,7 +107,7 @@ struct FillClaims<Key: Hashable & Sendable, Value: Sendable>: Sendable {
     /// Adds to each of some claims what the script answered.
     ///
     /// - Parameter places: For each reply, where the keys that it is about stand among the claims.
-    private static func claimed(
+    static func claimed(
         _ asked: [Claimed],
         _ places: [[Int]],
         _ replies: [[RedisReply]],

@@ -46,6 +46,8 @@ final class ParsedReply: Sendable {
     }
 
     private func bytes(_ text: Text) -> ArraySlice<UInt8> {
-        pieces[Int(text.piece)][Int(text.start)..<Int(text.start) + Int(text.count)]
+        // It lies nowhere: there may be no piece at all.
+        guard text.count > 0 else { return [] }
+        return pieces[Int(text.piece)][Int(text.start)..<Int(text.start) + Int(text.count)]
     }
 }

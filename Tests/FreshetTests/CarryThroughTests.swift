@@ -1,4 +1,5 @@
 import NIOConcurrencyHelpers
+import Surroundings
 import TestSupport
 import Testing
 
@@ -39,6 +40,7 @@ import Testing
                 let work = Work(stage, begun)
                 return stage.start(caller: 0) {
                     try await carryThrough(
+                        in: .system,
                         { await work.run() },
                         orphaned: { outcome in
                             _ = work
@@ -68,7 +70,11 @@ import Testing
 
     @Test func `what the work throws is thrown`() async {
         await #expect(throws: Failed.self) {
-            try await carryThrough({ throw Failed() }, orphaned: { (_: Int) in Issue.record("nobody left") })
+            try await carryThrough(
+                in: .system,
+                { throw Failed() },
+                orphaned: { (_: Int) in Issue.record("nobody left") }
+            )
         }
     }
 }

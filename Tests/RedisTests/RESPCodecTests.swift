@@ -53,7 +53,7 @@ import Testing
     @Test func `what is written is what hiredis writes, to the byte`() throws {
         for count in [1, 2, 3, 9, 10, 11, 99, 100, 101, 1000] {
             let arguments = (0..<count).map { index in
-                (0..<[0, 1, 9, 10, 99, 100, 12_345][index % 7]).map { UInt8(truncatingIfNeeded: $0 + index) }
+                (0..<[0, 1, 9, 10, 99, 100, 1_000][index % 7]).map { UInt8(truncatingIfNeeded: $0 + index) }
             }
             var command = RedisCommand("COMMAND")
             for argument in arguments { command.append(.bytes(argument)) }
@@ -114,6 +114,14 @@ import Testing
         let text = "*3\r\n$100000\r\n\(value)\r\n:1\r\n$100000\r\n\(value)\r\n+OK\r\n"
         let bulk = RedisReply.bulk(Array(value.utf8))
         #expect(try decode(text) == [.array([bulk, .integer(1), bulk]), .simple("OK")])
+    }
+
+    @Test func `strings without a byte are read wherever they stand`() throws {
+        let empty = RedisReply.bulk([UInt8]())
+        #expect(try decode("*2\r\n$0\r\n\r\n$0\r\n\r\n") == [.array([empty, empty])])
+        let long = String(repeating: "v", count: 20_000)
+        let text = "*3\r\n$0\r\n\r\n$20000\r\n\(long)\r\n$0\r\n\r\n"
+        #expect(try decode(text, pieces: 7) == [.array([empty, .bulk(Array(long.utf8)), empty])])
     }
 
     @Test func `elements stay what they are when others of the same reply are gone`() throws {

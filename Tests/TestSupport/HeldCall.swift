@@ -1,4 +1,4 @@
-import Synchronization
+import NIOConcurrencyHelpers
 
 /// A call that does not return before the test lets it go, or its caller is cancelled.
 public final class HeldCall: Sendable {
@@ -11,7 +11,7 @@ public final class HeldCall: Sendable {
     /// What it is, for a person who reads why a test stands still.
     public let name: String
     let isForCallers: Bool
-    private let state = Mutex(State.new)
+    private let state = NIOLockedValueBox(State.new)
     private let perform: @Sendable (_ isCancelled: Bool) -> Void
 
     init(_ name: String, isForCallers: Bool, _ perform: @escaping @Sendable (_ isCancelled: Bool) -> Void) {
@@ -26,7 +26,7 @@ public final class HeldCall: Sendable {
     func wait() async -> Bool {
         await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
-                let wasLetGo = state.withLock { state -> Bool? in
+                let wasLetGo = state.withLockedValue { state -> Bool? in
                     if case .over(let isCancelled) = state { return !isCancelled }
                     state = .waiting(continuation)
                     return nil
@@ -40,7 +40,7 @@ public final class HeldCall: Sendable {
 
     /// It is the call's turn.
     func letGo() {
-        let isCancelled = state.withLock { state in
+        let isCancelled = state.withLockedValue { state in
             if case .over = state { true } else { false }
         }
         perform(isCancelled)
@@ -48,7 +48,7 @@ public final class HeldCall: Sendable {
     }
 
     private func end(isCancelled: Bool) {
-        let waiting = state.withLock { state -> CheckedContinuation<Bool, Never>? in
+        let waiting = state.withLockedValue { state -> CheckedContinuation<Bool, Never>? in
             defer { if case .over = state {} else { state = .over(isCancelled: isCancelled) } }
             if case .waiting(let continuation) = state { return continuation }
             return nil

@@ -4,11 +4,11 @@
 // It holds what prefers it: the task that is started with it, its `async let`s and the children of its groups. What a task
 // begins with `Task { }` prefers nothing and runs on the pool, so a test holds that at the calls it makes of the world instead.
 
-import Synchronization
+import NIOConcurrencyHelpers
 
 /// Runs the jobs of tasks only when it is told to, one at a time, in the order in which they became ready.
 public final class SteppingExecutor: TaskExecutor {
-    private let ready = Mutex<[UnownedJob]>([])
+    private let ready = NIOLockedValueBox<[UnownedJob]>([])
     private let told: @Sendable () -> Void
 
     /// An executor without a job.
@@ -21,7 +21,7 @@ public final class SteppingExecutor: TaskExecutor {
     /// Keeps a job until its turn comes.
     public func enqueue(_ job: consuming ExecutorJob) {
         let job = UnownedJob(job)
-        ready.withLock { $0.append(job) }
+        ready.withLockedValue { $0.append(job) }
         told()
     }
 
@@ -29,7 +29,7 @@ public final class SteppingExecutor: TaskExecutor {
     ///
     /// - Returns: Whether there was one.
     public func step() -> Bool {
-        let job = ready.withLock { $0.isEmpty ? nil : $0.removeFirst() }
+        let job = ready.withLockedValue { $0.isEmpty ? nil : $0.removeFirst() }
         job?.runSynchronously(on: asUnownedTaskExecutor())
         return job != nil
     }

@@ -100,7 +100,7 @@ extension LookupScenario {
             detectors: [1, 2, 3],
             before: [[2]],
             after: [[1, 3]],
-            loadCount: 2...3
+            loadCount: 1...3
         ),
     ]
 
