@@ -305,13 +305,16 @@ import Testing
             gate.hold(.applying)
             try await gate.stopped(at: .applying)
             try await scenario.execute("UPDATE workflow_engine_workflow SET name = 'new' WHERE id = 1101")
-            async let outcome = scenario.audit(patience: .seconds(30))
-            // The auditor has loaded the truth when it looks at the journal.
+            let auditor = try await scenario.auditor(patience: .seconds(30))
+            let opened = try #require(try await scenario.column("SELECT clock_timestamp()").first ?? nil)
+            async let outcome = scenario.audit(by: auditor)
+            // The auditor has loaded the truth when it looks at the journal, as it also did when it was opened.
             _ = try await eventually("the auditor to look at the journal") {
                 let found = try await scenario.column(
                     """
                     SELECT 1 FROM pg_stat_activity
                     WHERE usename = '\(Servers.Roles.auditor)' AND query = 'ROLLBACK' AND datname = current_database()
+                        AND query_start > '\(opened)'
                     """
                 )
                 return found.isEmpty ? nil : true
@@ -331,8 +334,11 @@ import Testing
             let gate = Gate()
             let worker = try await scenario.startWorker(gate: gate)
             try await Self.warm(scenario, worker)
+            gate.hold(.claiming)
+            try await gate.stopped(at: .claiming)
             try await scenario.execute("UPDATE workflow_engine_workflow SET name = 'new' WHERE id = 1101")
             gate.hold(.committing)
+            gate.open(.claiming)
             try await gate.stopped(at: .committing)
             try await scenario.warm(Self.victims, [.environment(7)])
             #expect(try await scenario.audit(patience: .milliseconds(100)).findings.isEmpty)

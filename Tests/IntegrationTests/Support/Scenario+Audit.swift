@@ -58,7 +58,12 @@ extension Scenario {
         patience: Duration? = nil,
         history: PassHistory? = nil
     ) async throws -> AuditOutcome {
-        var auditor = try await auditor(patience: patience, history: history)
+        try await audit(by: auditor(patience: patience, history: history), selection)
+    }
+
+    /// Audits once, and closes the auditor.
+    func audit(by auditor: Auditor, _ selection: AuditSelection = .all) async throws -> AuditOutcome {
+        var auditor = auditor
         do {
             var outcome = AuditOutcome()
             try await auditor.round(selection) { outcome.add($0) }
