@@ -174,6 +174,17 @@ let package = Package(
         .testTarget(name: "AuditTests", dependencies: ["Audit", "Freshet", "Keyspace"], swiftSettings: settings),
         .testTarget(name: "MigrationsTests", dependencies: ["Migrations"], swiftSettings: settings),
 
+        // Everything that parses bytes from outside, on broken input.
+        .testTarget(
+            name: "FuzzTests",
+            dependencies: [
+                "CLibPQ", "Freshet", "FreshetCommand", "InvalidationWorker", "Keyspace", "Postgres", "Redis",
+                "Surroundings", "TestSupport", logging, nioCore,
+            ],
+            exclude: ["Fuzzer"],
+            swiftSettings: settings
+        ),
+
         // Everything on real servers, which the tests start themselves.
         .testTarget(
             name: "IntegrationTests",
@@ -186,3 +197,33 @@ let package = Package(
         ),
     ]
 )
+
+// `deploy/fuzz` says here where libFuzzer is. Then there is, instead of the tests, a program of libFuzzer and the targets of
+// FuzzTests, and our own modules tell it what they cover.
+if let libFuzzer = Context.environment["FRESHET_FUZZ"] {
+    let coverage = SwiftSetting.unsafeFlags(["-sanitize=fuzzer"])
+    // A library here, so that its parsers can be called; its entrance must not be the program's.
+    let entrance = SwiftSetting.unsafeFlags(["-Xfrontend", "-entry-point-function-name", "-Xfrontend", "freshet_main"])
+    let command = package.targets.first { $0.name == "FreshetCommand" }
+    package.products.removeAll { $0.name == "freshet" }
+    package.targets.removeAll { $0.isTest || $0.name == "Benchmarks" || $0.name == "FreshetCommand" }
+    for target in package.targets where target.type == .regular { target.swiftSettings?.append(coverage) }
+    package.targets += [
+        .target(
+            name: "FreshetCommand",
+            dependencies: command?.dependencies ?? [],
+            swiftSettings: settings + [coverage, entrance]
+        ),
+        .executableTarget(
+            name: "Fuzzer",
+            dependencies: [
+                "CLibPQ", "Freshet", "FreshetCommand", "InvalidationWorker", "Keyspace", "Postgres", "Redis",
+                "Surroundings", "TestSupport", logging, nioCore,
+            ],
+            path: "Tests/FuzzTests",
+            sources: ["Fuzzer", "Targets"],
+            swiftSettings: settings,
+            linkerSettings: [.unsafeFlags(["-Xlinker", libFuzzer]), .linkedLibrary("stdc++")]
+        ),
+    ]
+}

@@ -22,7 +22,7 @@ enum ArgumentScrubber {
         else { return }
         var argumentStart = 0
         for argument in visible.split(separator: 0, omittingEmptySubsequences: false) {
-            for range in Redaction.secretRanges(in: Array(argument)) {
+            for range in Redaction.secretRanges(in: Array(argument), .argument) {
                 for index in range { memory[argumentStart + index] = UInt8(ascii: "*") }
             }
             argumentStart += argument.count + 1

@@ -12,7 +12,11 @@ extension SettingsSource {
     ///
     /// - Throws: ``Failure`` where the file cannot be read, is no JSON object, or has a key that is no setting.
     static func file(_ path: String) throws(Failure) -> SettingsSource {
-        let bytes = try contents(of: path)
+        try file(path, holding: try contents(of: path))
+    }
+
+    /// The same, of a file that has been read.
+    static func file(_ path: String, holding bytes: [UInt8]) throws(Failure) -> SettingsSource {
         let keys: FileKeys
         let values: any ConfigSnapshot
         do {

@@ -110,11 +110,14 @@ extension PassOutcome {
     fileprivate mutating func add(_ reply: RedisReply) throws {
         switch reply {
         case .array(let fields) where fields.first?.string == "applied" && fields.count == 6:
+            // No run bumps more than it has arguments; sums of more could trap.
+            let counts = fields[2...].compactMap(\.int64).filter { (0...Int64(Int32.max)).contains($0) }
+            guard counts.count == 4 else { throw WorkerError.unexpectedReply("\(reply)") }
             if generation == nil { generation = fields[1].string }
-            bumpedEntities += fields[2].int64 ?? 0
-            bumpedVariants += fields[3].int64 ?? 0
-            absentEntities += fields[4].int64 ?? 0
-            damagedKeys += fields[5].int64 ?? 0
+            bumpedEntities += counts[0]
+            bumpedVariants += counts[1]
+            absentEntities += counts[2]
+            damagedKeys += counts[3]
         case .array(let fields) where fields.first?.string == "fenced":
             throw HeadStore.Failure.fenced
         case .error(let error):

@@ -57,6 +57,9 @@ public struct WorkerError: Error, Hashable, Sendable, CustomStringConvertible {
     }
 
     static func unexpectedReply(_ reply: String) -> WorkerError {
-        WorkerError(code: .unexpectedAnswer, description: "Redis answered \(reply), which is no answer of the script")
+        WorkerError(
+            code: .unexpectedAnswer,
+            description: "Redis answered \(reply.prefix(200)), which is no answer of the script"
+        )
     }
 }

@@ -14,7 +14,9 @@ extension CacheNamespace {
         guard key.starts(with: beginning) else { return nil }
         let rest = key.dropFirst(beginning.count)
         guard let brace = rest.firstIndex(of: UInt8(ascii: "}")),
-            let bucket = Int(String(decoding: rest[..<brace], as: UTF8.self)), buckets.contains(bucket)
+            let bucket = Int(String(decoding: rest[..<brace], as: UTF8.self)), buckets.contains(bucket),
+            // Not `+1` or `01`: those are other keys, and nobody's.
+            rest[..<brace].elementsEqual(String(bucket).utf8)
         else { return nil }
         let ending = rest[rest.index(after: brace)...]
         if ending.elementsEqual(".gen".utf8) { return .namespaceBump }

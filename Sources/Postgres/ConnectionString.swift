@@ -15,11 +15,13 @@ struct ConnectionString {
         self.text = text
         guard text.contains(where: { !$0.isWhitespace }) else { return }
         guard !text.utf8.contains(0) else { throw Self.mistake("holds a NUL character; remove it") }
+        // Byte by byte, as libpq reads it: to Swift an accent makes another character of the "=" or "@" before it.
+        let hasAssignment = text.utf8.contains(UInt8(ascii: "="))
         if Self.isURI(text) {
             try Self.checkUserInfo(text)
-        } else if text.firstRange(of: "://") != nil, !text.contains("=") {
+        } else if Array(text.utf8).firstRange(of: Array("://".utf8)) != nil, !hasAssignment {
             throw Self.mistake("has a scheme that is not Postgres'; write postgresql://user@host:port/database")
-        } else if !text.contains("=") {
+        } else if !hasAssignment {
             throw Self.mistake(
                 "is neither a URI nor keywords; write postgresql://user@host:port/database or "
                     + "\"host=… port=… user=… dbname=…\""
@@ -41,7 +43,7 @@ struct ConnectionString {
     }
 
     private static func isURI(_ text: String) -> Bool {
-        text.hasPrefix("postgresql://") || text.hasPrefix("postgres://")
+        text.utf8.starts(with: "postgresql://".utf8) || text.utf8.starts(with: "postgres://".utf8)
     }
 
     private static func mistake(_ what: String) -> PostgresError {
@@ -49,14 +51,16 @@ struct ConnectionString {
     }
 
     private static func checkUserInfo(_ text: String) throws(PostgresError) {
-        guard let scheme = text.firstRange(of: "://") else { return }
-        var rest = text[scheme.upperBound...]
+        let (at, slash, question) = (UInt8(ascii: "@"), UInt8(ascii: "/"), UInt8(ascii: "?"))
+        let bytes = Array(text.utf8)
+        guard let scheme = bytes.firstRange(of: Array("://".utf8)) else { return }
+        var rest = bytes[scheme.upperBound...]
         // libpq's rule: the user part ends at the first "@" that comes before any "/".
-        if let end = rest.firstIndex(where: { $0 == "@" || $0 == "/" }), rest[end] == "@" {
+        if let end = rest.firstIndex(where: { $0 == at || $0 == slash }), rest[end] == at {
             rest = rest[end...].dropFirst()
         }
-        let hosts = rest.prefix { $0 != "?" }
-        guard !hosts.contains("@") else {
+        let hosts = rest.prefix { $0 != question }
+        guard !hosts.contains(at) else {
             throw mistake(
                 "has an \"@\" in an unexpected place; in a user name or password write @ as %40, / as %2F, : as %3A"
             )
@@ -92,7 +96,8 @@ struct ConnectionString {
     ///
     /// Naming it gives nothing away, unlike repeating what was written.
     private static func closestOption(to name: String) -> String? {
-        guard let options = PQconndefaults() else { return nil }
+        // What is that long is no slip of the pen, and comparing it takes its length squared.
+        guard name.utf8.count <= 64, let options = PQconndefaults() else { return nil }
         defer { PQconninfoFree(options) }
         var best: (name: String, distance: Int)?
         var option = options

@@ -32,13 +32,21 @@ private struct URLParser {
     private static let forms = "write redis://[user:password@]host[:port][/database], rediss://… or unix:///path[?db=N]"
     private static let escapes = "in user and password, write @ as %40, / as %2F, ? as %3F, # as %23 and % as %25"
 
+    private static func isDelimiterWithMark(_ character: Character) -> Bool {
+        guard character.unicodeScalars.count > 1, let first = character.unicodeScalars.first else { return false }
+        return "/?#@:[]&=%".unicodeScalars.contains(first)
+    }
+
     func configuration() throws(RedisURLError) -> RedisConfiguration {
         guard !url.isEmpty else {
             throw error("it is empty", Self.forms)
         }
-        guard !url.unicodeScalars.contains(where: { $0.properties.isWhitespace || $0.value < 0x20 || $0.value == 0x7F })
-        else {
+        guard !url.unicodeScalars.contains(where: { $0.properties.isWhitespace || $0.isControl }) else {
             throw error("it contains white space", "remove it, or write it as %20")
+        }
+        // To Swift that is one character, and no delimiter; who wrote it means two.
+        guard !url.contains(where: Self.isDelimiterWithMark) else {
+            throw error("a combining character stands behind one of / ? # @ : [ ] & = %", "percent-encode it")
         }
         guard let separator = url.firstRange(of: "://") else {
             throw error("it has no scheme", Self.forms)

@@ -1,3 +1,5 @@
+internal import NIOCore
+
 /// Where a Redis server is, who logs in, and how long things may take.
 public struct RedisConfiguration: Sendable, Hashable {
     /// The address of a server.
@@ -45,11 +47,31 @@ extension RedisConfiguration: CustomStringConvertible, CustomDebugStringConverti
         switch endpoint {
         case .tcp(let host, let port):
             let scheme = tls == nil ? "redis" : "rediss"
-            let name = host.contains(":") ? "[\(host)]" : host
+            let isAddress =
+                host.utf8.contains(UInt8(ascii: ":")) && (try? SocketAddress(ipAddress: host, port: 0)) != nil
+            let name = isAddress ? "[\(host)]" : Self.percentEncoded(host, except: "")
             return "\(scheme)://\(name):\(port)" + (database == 0 ? "" : "/\(database)")
         case .unix(let path):
-            return "unix://\(path)" + (database == 0 ? "" : "?db=\(database)")
+            return "unix://\(Self.percentEncoded(path, except: "/:@"))" + (database == 0 ? "" : "?db=\(database)")
         }
+    }
+
+    /// A host or a path as it stands in a URL, which is one line whatever is in it.
+    private static func percentEncoded(_ text: String, except others: String) -> String {
+        var encoded: [UInt8] = []
+        for byte in text.utf8 {
+            switch byte {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "."), UInt8(ascii: "_"), UInt8(ascii: "-"):
+                encoded.append(byte)
+            case _ where others.utf8.contains(byte):
+                encoded.append(byte)
+            default:
+                encoded += (byte < 16 ? "%0" : "%").utf8
+                encoded += String(byte, radix: 16, uppercase: true).utf8
+            }
+        }
+        return String(decoding: encoded, as: UTF8.self)
     }
 
     /// The same as ``description``.

@@ -9,21 +9,24 @@ public struct RedisURLError: Error, Sendable, Hashable, CustomStringConvertible 
 
     /// The URL with everything hidden that could be a password, also where it is malformed.
     static func redacted(_ url: String) -> String {
-        var rest = Substring(url)
-        var text = ""
-        if let colon = rest.firstRange(of: "://") {
-            text += rest[..<colon.upperBound]
-            rest = rest[colon.upperBound...]
+        // By scalars: an "@" with an accent is another character to Swift, and hides as much.
+        var rest = Substring(url).unicodeScalars
+        var text = Substring.UnicodeScalarView()
+        let scheme = rest.prefix { $0.properties.isAlphabetic }
+        if rest[scheme.endIndex...].starts(with: "://".unicodeScalars) {
+            text += scheme + "://".unicodeScalars
+            rest = rest[scheme.endIndex...].dropFirst(3)
         }
         if let at = rest.lastIndex(of: "@") {
-            // Without the slashes there is no telling where a scheme ends: hide it as well.
-            text += "***"
+            // Without a scheme there is no telling where one would end: hide it as well.
+            text += "***".unicodeScalars
             rest = rest[at...]
         } else if rest.first != "[", let colon = rest.firstIndex(of: ":") {
             // What looks like a port may be the password of a URL that lacks its host, or whose @ was escaped.
-            let port = rest[colon...].dropFirst().prefix { !"/?#".contains($0) }
-            if !port.utf8.allSatisfy({ (0x30...0x39).contains($0) }) {
-                text += rest[...colon] + "***"
+            let port = rest[colon...].dropFirst().prefix { !"/?#".unicodeScalars.contains($0) }
+            if !port.allSatisfy({ ("0"..."9").contains($0) }) {
+                text += rest[...colon]
+                text += "***".unicodeScalars
                 rest = rest[port.endIndex...]
             }
         }
@@ -35,15 +38,20 @@ public struct RedisURLError: Error, Sendable, Hashable, CustomStringConvertible 
                 omittingEmptySubsequences: false
             )
             let shown = parameters.map { parameter in
-                let name = parameter.prefix { $0 != "=" }
-                return RedisConfiguration.isParameter(name) || name.count == parameter.count
-                    ? String(parameter) : "\(name)=***"
+                let name = Substring(parameter.prefix { $0 != "=" })
+                return RedisConfiguration.isParameter(name) || name.unicodeScalars.count == parameter.count
+                    ? String(Substring(parameter)) : "\(name)=***"
             }
-            text += "?" + shown.joined(separator: "&")
+            text += ("?" + shown.joined(separator: "&")).unicodeScalars
         } else {
             text += rest
         }
-        // One line, whatever was pasted.
-        return String(String.UnicodeScalarView(text.unicodeScalars.map { $0.properties.isWhitespace ? " " : $0 }))
+        // One line that a terminal shows and does not obey, whatever was pasted.
+        return String(String.UnicodeScalarView(text.map { $0.properties.isWhitespace || $0.isControl ? " " : $0 }))
     }
+}
+
+extension Unicode.Scalar {
+    /// Whether a terminal may take it for an order.
+    var isControl: Bool { properties.generalCategory == .control }
 }

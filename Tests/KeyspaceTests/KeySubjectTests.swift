@@ -17,7 +17,10 @@ struct KeySubjectTests {
         }
     }
 
-    @Test(arguments: ["", "p:n:", "p:n:{0", "p:n:{x}:1", "p:n:{4}:1", "p:n:{0}.gem", "p:m:{0}:1", "q:n:{0}.gen"])
+    @Test(arguments: [
+        "", "p:n:", "p:n:{0", "p:n:{x}:1", "p:n:{4}:1", "p:n:{0}.gem", "p:m:{0}:1", "q:n:{0}.gen",
+        "p:n:{+1}:1", "p:n:{01}.gen",
+    ])
     func `other keys are nobody's`(key: String) throws {
         #expect(try subject(key) == nil)
     }

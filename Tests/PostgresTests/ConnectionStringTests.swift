@@ -19,6 +19,7 @@ import Testing
         "postgresql://app:s3cret@[]/x", "postgresql://app:s3cret@[::1]x/y", "postgresql://db/x?s3cret",
         "postgresql://db/x?s3cret=1", "postgresql://db/x?a=b=s3cret", "password=a s3cret=b", "mysql://app:s3cret@db/x",
         "postgresql://app:s3cret%00@db", "host=db\0password=s3cret", "postgresql://app:a:s3cret/b@db",
+        "postgresql://app:s3@\u{301}cret@db", "postgresql://app:s3@cret@\u{301}db",
     ])
     func `a mistake is named without a piece of the password`(text: String) {
         let error = #expect(throws: PostgresError.self) { _ = try ConnectionString(text) }
@@ -34,6 +35,14 @@ import Testing
         #expect(error?.message.contains("did you mean \"host\"?") == true)
         let other = #expect(throws: PostgresError.self) { _ = try ConnectionString("postgresql://db/x?sslmod=require") }
         #expect(other?.message.contains("did you mean \"sslmode\"?") == true)
+    }
+
+    @Test func `what is far from any option is not compared with all of them`() {
+        // Comparing takes the product of the lengths, and the string may be anything that somebody has pasted.
+        let error = #expect(throws: PostgresError.self) {
+            _ = try ConnectionString(String(repeating: "x", count: 100_000) + "=1")
+        }
+        #expect(error?.message.contains("see the list of connection parameters") == true)
     }
 
     @Test func `defaults come before the string and what is insisted on comes after`() throws {

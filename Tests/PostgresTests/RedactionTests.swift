@@ -18,6 +18,12 @@ import Testing
         ("a password is needed", "a password is needed"),
         ("password=a&b user=app", "password=*** user=app"),
         ("password=", "password=***"),
+        // Neither space is one to libpq.
+        ("password=a\u{A0}s3cret\u{2028}b user=app", "password=*** user=app"),
+        ("password=\u{301}s3cret user=app", "password=*** user=app"),
+        ("password\t=\n's3cret' user=app", "password=*** user=app"),
+        ("postgresql://app:s3cret@\u{301}db/x", "postgresql://app:***@\u{301}db/x"),
+        ("postgresql://db/x?user=a&p%61ssw%6Frd=s3 cret&host=h", "postgresql://db/x?user=a&p%61ssw%6Frd=***&host=h"),
         ("", ""),
     ])
     func `passwords are taken out of connection strings`(text: String, expected: String) {

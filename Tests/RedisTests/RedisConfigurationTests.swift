@@ -59,6 +59,9 @@ import Testing
         ("redis+cluster://localhost", "unknown scheme"),
         ("redis:// localhost", "white space"),
         ("redis://localhost\n", "white space"),
+        ("redis://\u{1A}\0h", "white space"),
+        ("redis://h\u{9B}1m", "white space"),
+        ("redis://a:b@\u{301}h", "a combining character"),
         ("redis://", "no host"),
         ("redis:///0", "no host"),
         ("redis://:6379", "no host"),
@@ -100,7 +103,7 @@ import Testing
         #expect(message.contains(fault), "\(message)")
         #expect(message.hasPrefix("Redis URL \""))
         #expect(message.contains("; "))
-        #expect(!message.contains("\n"))
+        #expect(!message.unicodeScalars.contains { $0.properties.generalCategory == .control })
     }
 
     @Test(arguments: [
@@ -121,6 +124,8 @@ import Testing
         "unix://ada:x/hunter2@/run/x?db=z",
         "unix://:a@hunter2/x@/run",
         "redis://ada:hunter2@h/zero",
+        "redis://ada:x/hunter2@\u{301}h",
+        "ada:hunter2@h://x",
     ])
     func `no message shows a password, however the URL is broken`(url: String) {
         let message = message(url)
@@ -136,5 +141,12 @@ import Testing
         dump(tcp, to: &dumped)
         #expect(!dumped.contains("hunter2"))
         #expect("\(try RedisConfiguration(url: "unix://:hunter2@/run/r.sock?db=2"))" == "unix:///run/r.sock?db=2")
+    }
+
+    @Test(arguments: ["redis://a%0Ab%1B:6379", "redis://h%3A1:6379", "unix:///run/a%0A%3Fb@c", "redis://[::1]:6379"])
+    func `the description is the URL again, on one line, whatever was percent-encoded in it`(url: String) throws {
+        let configuration = try RedisConfiguration(url: url)
+        #expect("\(configuration)" == url)
+        #expect(try RedisConfiguration(url: "\(configuration)") == configuration)
     }
 }

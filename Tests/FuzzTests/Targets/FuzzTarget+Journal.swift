@@ -1,0 +1,111 @@
+import CLibPQ
+import Keyspace
+
+@testable import InvalidationWorker
+@testable import Postgres
+
+extension FuzzTarget {
+    /// What the worker's claim returns.
+    static let journal: [FuzzTarget] = [journalRows]
+
+    /// Rows of the claim: a line each, the cells divided by `|`, and `~` for NULL.
+    private static let journalRows = FuzzTarget(
+        name: "journal",
+        sound: [
+            """
+            pass|~|10:20:11|~|~|4|4|~|~|~|~
+            cache|workflows|mark|print|~|3|~|~|~|~|~
+            attachments|workflows|names|~|~|~|~|~|~|~|~
+            attached|workflows|detector|print|~|~|~|~|~|~|~
+            change|workflows|detector|update|psql|2|1700000000000000|{1,2}|~|~|~
+            change|workflows|workflow|update|psql|1|1700000000000000|~|{10}|{NULL}|{7}
+            change|workflows|link|insert|~|1|1700000000000000|{3}|{10}|~|~
+            fan|workflows|link|~|~|4|10|~|~|~|~
+            fact|workflows|environment|~|~|10|7|~|~|~|~
+            """,
+            """
+            pass|~|10:20:|~|~|1|1|~|~|~|~
+            cache|datasources|~|~|~|2|~|~|~|~|~
+            attached|datasources|source|print|a problem|~|~|~|~|~|~
+            change|datasources|datasource|update|psql|1|0|{1}|~|{metric}|{metric}|{17}|{18}
+            change|datasources|namespace|invalidate|psql|0|0|~|~|~|~
+            """,
+        ],
+        words: [
+            "|", "~", "\n", "{", "}", "{NULL}", "{1,2,3}", "truncate", "drift", "entry", "invalidate", "delete",
+            "insert",
+            "9223372036854775807", "-9223372036854775808", "change|workflows|", "datasources", "workflows",
+        ],
+        parse: { text in
+            guard let result = rows(of: text) else { return false }
+            let claim: Claim
+            do {
+                claim = try Claim(result, rules: Caches.all, factsProblems: [:], collapseThreshold: 3)
+            } catch {
+                try require(error is PostgresError || error is WorkerError, "\(type(of: error)): \(error)")
+                return false
+            }
+            for cache in claim.caches { try check(cache) }
+            _ = (TransactionSnapshot(claim.snapshot), SnapshotFloor(snapshot: claim.snapshot))
+            return claim.caches.contains { $0.rowCount > 0 }
+        }
+    )
+
+    /// Whoever changes a detector must find it invalidated, whatever else stands in the batch.
+    private static func check(_ claim: CacheClaim) throws {
+        _ = (claim.triggers, claim.distrust)
+        guard case .changes(let rows) = claim.backlog else {
+            try require(
+                claim.scopes.coversNamespace,
+                "\(claim.cache): a backlog that collapsed covers less than everything"
+            )
+            return
+        }
+        try require(Int64(rows.count) == claim.rowCount, "\(rows.count) rows of \(claim.rowCount)")
+        guard claim.cache == "workflows" else { return }
+        for row in rows {
+            for case let id? in row.integers["detector_ids"] ?? [] where row.subject == "detector" {
+                try require(claim.scopes.covers(Entity(id), .global), "\(row) leaves detector \(id) cached")
+            }
+            guard WorkflowChange.Subject(rawValue: row.subject) == nil else { continue }
+            try require(claim.scopes.coversNamespace, "\(row) is not known, and passed over")
+        }
+    }
+
+    /// A result of libpq, as if it had come from a server; nil for one without rows.
+    private static func rows(of text: String) -> QueryResult? {
+        let lines = text.split(separator: "\n").prefix(40)
+        guard !lines.isEmpty, let result = PQmakeEmptyPGresult(nil, PGRES_TUPLES_OK) else { return nil }
+        let width = 7 + (Caches.all.map(\.journalColumns.count).max() ?? 0)
+        var name = Array("c\0".utf8.map { CChar(bitPattern: $0) })
+        name.withUnsafeMutableBufferPointer { name in
+            // libpq copies the names within the call.
+            var columns = (0..<width).map { _ in
+                PGresAttDesc(
+                    name: name.baseAddress,
+                    tableid: 0,
+                    columnid: 0,
+                    format: 0,
+                    typid: 25,
+                    typlen: -1,
+                    atttypmod: -1
+                )
+            }
+            PQsetResultAttrs(result, Int32(width), &columns)
+        }
+        for (row, line) in lines.enumerated() {
+            let cells = line.split(separator: "|", omittingEmptySubsequences: false)
+            for column in 0..<width {
+                guard cells.indices.contains(column), cells[column] != "~" else {
+                    PQsetvalue(result, Int32(row), Int32(column), nil, -1)
+                    continue
+                }
+                // libpq copies the value within the call.
+                var bytes = cells[column].utf8.map { CChar(bitPattern: $0) }
+                let count = Int32(bytes.count)
+                PQsetvalue(result, Int32(row), Int32(column), &bytes, count)
+            }
+        }
+        return QueryResult(owning: result)
+    }
+}
