@@ -172,6 +172,11 @@ let package = Package(
             swiftSettings: settings
         ),
         .testTarget(name: "AuditTests", dependencies: ["Audit", "Freshet", "Keyspace"], swiftSettings: settings),
+        .testTarget(
+            name: "SimulationTests",
+            dependencies: ["Simulate", "Simulation", subprocess],
+            swiftSettings: settings
+        ),
         .testTarget(name: "MigrationsTests", dependencies: ["Migrations"], swiftSettings: settings),
 
         // Everything that parses bytes from outside, on broken input.

@@ -31,14 +31,7 @@ extension PostgresModel {
     /// Goes on with a claim as far as it gets.
     func advance(_ execution: ClaimExecution, collapseThreshold: Int64) -> Progress {
         let transaction = execution.transaction
-        let snapshot: Snapshot
-        if let begun = execution.snapshot {
-            snapshot = begun
-        } else {
-            snapshot = currentSnapshot()
-            execution.snapshot = snapshot
-            execution.seen = look(execution.request.floor, snapshot, transaction, after: execution.cursor)
-        }
+        let snapshot = look(execution)
         // gone
         while execution.place < execution.seen.count {
             assignXid(transaction)
@@ -64,6 +57,16 @@ extension PostgresModel {
             }
         }
         return .done
+    }
+
+    /// Takes the snapshot of a claim, and what it shows.
+    @discardableResult
+    func look(_ execution: ClaimExecution) -> Snapshot {
+        if let begun = execution.snapshot { return begun }
+        let snapshot = currentSnapshot()
+        execution.snapshot = snapshot
+        execution.seen = look(execution.request.floor, snapshot, execution.transaction, after: execution.cursor)
+        return snapshot
     }
 
     private func look(

@@ -2,8 +2,6 @@
 // locks and those who wait for them, deadlocks, unique keys, commits that are recorded before they are visible, the triggers of
 // sql/ with what they journal, the advisory lock, LISTEN, the incarnation token.
 //
-// It is held to the real server by PostgresModelTests: the same transactions, step by step, the same outcomes.
-//
 // A server never loses anything. What a crash or a promotion loses is a new server, made from a beginning of the old one's log;
 // see `init(after:losing:timeline:)`.
 

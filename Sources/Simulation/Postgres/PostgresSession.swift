@@ -21,6 +21,8 @@ final class PostgresSession: @unchecked Sendable {
     /// What the rows of its claim show; nil where there were none.
     var claimedMoment: Int?
     var isListening = false
+    /// Whether its worker has begun to work.
+    var serves = false
     private var hasNotification = false
     private var notificationWaiter: Waiter<Bool>?
     private var giveUp: (() -> Void)?
@@ -90,6 +92,7 @@ final class PostgresSession: @unchecked Sendable {
         guard isOpen else { return }
         isOpen = false
         isListening = false
+        serves = false
         if let transaction, server.isUp { model.abort(transaction) }
         transaction = nil
         if model.leader === self { model.leader = nil }

@@ -49,6 +49,7 @@ final class SimulatedJournal: JournalSession, @unchecked Sendable {
             world.checker.know(session.server)
             answer(model.identityText)
         }
+        session.serves = true
         guard let identity = PostgresIdentity(text) else { throw SessionLost() }
         return identity
     }
@@ -73,19 +74,26 @@ final class SimulatedJournal: JournalSession, @unchecked Sendable {
                 return answer(.unreadable)
             }
             let execution = PostgresModel.ClaimExecution(request, transaction, cursor: session.server.cursor)
-            model.perform(transaction) {
-                // The facts of a flaw come a little later than the claim.
-                model.advance(execution, collapseThreshold: threshold)
-            } isWanted: {
-                session.isOpen
-            } then: { progress in
-                guard case .done = progress, let claim = execution.claim, let snapshot = execution.claimed else {
-                    return session.terminate()
+            func proceed() {
+                model.perform(transaction) {
+                    model.advance(execution, collapseThreshold: threshold)
+                } isWanted: {
+                    session.isOpen
+                } then: { progress in
+                    guard case .done = progress, let claim = execution.claim, let snapshot = execution.claimed else {
+                        return session.terminate()
+                    }
+                    session.server.claimedID = execution.lastID
+                    world.checker.claimed(session, snapshot, request.nextMark, claim)
+                    world.happened(.claimed)
+                    answer(.claimed(claim))
                 }
-                session.server.claimedID = execution.lastID
-                world.checker.claimed(session, snapshot, request.nextMark, claim)
-                answer(.claimed(claim))
             }
+            guard model.flaws.contains(.factsAfterTheClaim) else { return proceed() }
+            // The look-ups are another statement.
+            model.look(execution)
+            let delay = Int64(world.scheduler.random.below(8_000_000))
+            world.scheduler.after(delay) { if session.isOpen { proceed() } }
         }
         switch outcome {
         case .claimed(let claim): return claim

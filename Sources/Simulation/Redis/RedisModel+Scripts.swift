@@ -50,6 +50,7 @@ extension RedisModel {
         // What has been unlinked lets the writes behind it pass.
         if !unlink(key), let refusal = refusal(mayGrow: true) { return .failure(refusal) }
         let generation = flawed(generation)
+        if flaws.contains(.seedAtTheFill) { return .success(generation) }
         hset(key, "g", generation)
         expire(key, after: timeToLive)
         return .success(generation)
@@ -132,11 +133,16 @@ extension RedisModel {
 
     private func filled(_ keys: [String], _ arguments: [[UInt8]]) -> RedisReply {
         func outcome(_ outcome: FillOutcome) -> RedisReply { .bulk(Array(outcome.rawValue.utf8)) }
-        for key in keys.prefix(2) where isHash(key) == false { return .error(Self.wrongType) }
+        // Each key is looked at when the script comes to it.
+        if isHash(keys[0]) == false { return .error(Self.wrongType) }
         let name = text(arguments[3])
-        if !flaws.contains(.fillIgnoresNamespace), hget(keys[0], "gen") != arguments[0] { return outcome(.namespace) }
-        if !flaws.contains(.fillIgnoresEntity), hget(keys[1], "g") != arguments[1] { return outcome(.entity) }
-        if !flaws.contains(.fillIgnoresVariant), hget(keys[1], "g:" + name) ?? [] != arguments[2] {
+        if flaws.contains(.seedAtTheFill), hget(keys[1], "g") == nil { hset(keys[1], "g", arguments[1]) }
+        if !flaws.contains(.fillTakesCurrentNamespace), hget(keys[0], "gen") != arguments[0] {
+            return outcome(.namespace)
+        }
+        if isHash(keys[1]) == false { return .error(Self.wrongType) }
+        if !flaws.contains(.fillTakesCurrentEntity), hget(keys[1], "g") != arguments[1] { return outcome(.entity) }
+        if !flaws.contains(.fillTakesCurrentVariant), hget(keys[1], "g:" + name) ?? [] != arguments[2] {
             return outcome(.variant)
         }
         let age = time() - number(arguments[5])
@@ -148,7 +154,7 @@ extension RedisModel {
             return outcome(.crowded)
         }
         if let refusal = refusal(mayGrow: true) { return .error(refusal) }
-        hset(keys[1], field, flawedEntry(arguments[4], keys))
+        hset(keys[1], field, flawedEntry(arguments[4], keys, name))
         expire(keys[1], after: number(arguments[7]))
         return outcome(.stored)
     }
@@ -165,7 +171,7 @@ extension RedisModel {
         let isFirst = !arguments[0].contains(UInt8(ascii: "+"))
         if (mark != arguments[0] && !flaws.contains(.applyIgnoresMark)
             && !(flaws.contains(.markComparedOncePerBatch) && !isFirst))
-            || (postgres != arguments[1] && !flaws.contains(.applyIgnoresIdentity))
+            || postgres != arguments[1]
         {
             return .array([.bulk(Array("fenced".utf8)), .bulk(mark), .bulk(postgres)])
         }
@@ -265,11 +271,20 @@ extension RedisModel {
         return counter + Array(".0000000000000000".utf8)
     }
 
-    /// An entry that says it was read when it was stored, where that is the flaw.
-    private func flawedEntry(_ bytes: [UInt8], _ keys: [String]) -> [UInt8] {
-        guard flaws.contains(.fillTimeAtTheFill), let entry = try? EntryCodec.decode(bytes) else { return bytes }
+    /// An entry that says something else than what was read before its load, where that is the flaw.
+    private func flawedEntry(_ bytes: [UInt8], _ keys: [String], _ name: String) -> [UInt8] {
+        let all: Flaws = [
+            .fillTimeAtTheFill, .fillTakesCurrentNamespace, .fillTakesCurrentEntity, .fillTakesCurrentVariant,
+        ]
+        guard !flaws.isDisjoint(with: all), let entry = try? EntryCodec.decode(bytes) else { return bytes }
         var stamp = entry.stamp
-        stamp.readAt = RedisTime(microseconds: time())
+        func current(_ key: String, _ field: String) -> Generation? {
+            hget(key, field).flatMap { Generation(utf8: $0) }
+        }
+        if flaws.contains(.fillTimeAtTheFill) { stamp.readAt = RedisTime(microseconds: time()) }
+        if flaws.contains(.fillTakesCurrentNamespace) { stamp.namespace = current(keys[0], "gen") ?? stamp.namespace }
+        if flaws.contains(.fillTakesCurrentEntity) { stamp.entity = current(keys[1], "g") ?? stamp.entity }
+        if flaws.contains(.fillTakesCurrentVariant) { stamp.variant = current(keys[1], "g:" + name) }
         return EntryCodec.encode(Entry(stamp: stamp, payload: entry.payload))
     }
 }

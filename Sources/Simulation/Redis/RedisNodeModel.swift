@@ -9,6 +9,8 @@ final class RedisServer: @unchecked Sendable {
     let model: RedisModel
     private let world: World
     var isUp = true
+    /// How often it was started.
+    private(set) var starts = 0
     /// How far its clock is ahead of the simulation's, in microseconds.
     var clockOffset: Int64
     /// The most that it has been ahead.
@@ -103,6 +105,7 @@ final class RedisServer: @unchecked Sendable {
     /// It is gone; whoever it had to tell of changes hears nothing more.
     func stop() {
         isUp = false
+        starts += 1
         tracked = [:]
         everybody = []
         for connection in world.redisConnections where connection.server === self { connection.lose() }

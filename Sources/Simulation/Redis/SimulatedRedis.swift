@@ -21,7 +21,7 @@ final class SimulatedRedis: RedisClient, @unchecked Sendable {
         let outcome = await process.wait(cancelled: .failure(RedisError(.cancelled, "cancelled"))) {
             (waiter: Waiter<Result<[[RedisReply]], RedisError>>) in
             let scheduler = world.scheduler
-            scheduler.after(World.commandTimeLimit) { [self] in
+            scheduler.limit(waiter, to: World.commandTimeLimit) { [self] in
                 process.perform { waiter.resume(.failure(RedisError(.timedOut, "no answer in time"))) }
             }
             if server == nil || server?.isUp == false {
@@ -38,11 +38,13 @@ final class SimulatedRedis: RedisClient, @unchecked Sendable {
             }
             calls.removeAll { !$0.isWaiting }
             calls.append(waiter)
-            let connection = connection
+            let (connection, starts) = (connection, server.starts)
             lastArrival = max(lastArrival, scheduler.now + world.latency())
             scheduler.at(lastArrival) { [self] in
                 // What was on its way when the connection was lost may have arrived, or not.
-                guard connection == self.connection || world.scheduler.random.chance(oneIn: 2) else { return }
+                guard starts == server.starts,
+                    connection == self.connection || world.scheduler.random.chance(oneIn: 2)
+                else { return }
                 execute(batches, 0, [], on: server) { [self] replies in
                     guard connection == self.connection else { return }
                     lastReply = max(lastReply, scheduler.now + world.latency())

@@ -90,9 +90,7 @@ final class SimulatedTracking: TrackingSession, @unchecked Sendable {
         let isAlive = await process.wait(cancelled: false) { waiter in
             guard !isLost else { return waiter.resume(false) }
             calls.append { waiter.resume(false) }
-            world.scheduler.after(World.commandTimeLimit) { [self] in
-                if waiter.isWaiting { lose(after: 0) }
-            }
+            world.scheduler.limit(waiter, to: World.commandTimeLimit) { [self] in lose(after: 0) }
             world.scheduler.after(world.latency()) { [self] in
                 guard !isCut, server.isUp else { return }
                 push { waiter.resume(true) }
@@ -108,9 +106,7 @@ final class SimulatedTracking: TrackingSession, @unchecked Sendable {
 
     /// The time limit of a call, which is the end of the pair.
     private func limit(_ waiter: Waiter<[[RedisReply]]?>) {
-        world.scheduler.after(World.commandTimeLimit) { [self] in
-            if waiter.isWaiting { lose(after: 0) }
-        }
+        world.scheduler.limit(waiter, to: World.commandTimeLimit) { [self] in lose(after: 0) }
     }
 
     // MARK: What the server tells

@@ -20,6 +20,8 @@ package final class Scheduler: @unchecked Sendable {
     private struct Event {
         var time: Int64
         var number: UInt64
+        /// Whether it counts as a step: a time limit that nobody waits for any longer does not.
+        var isStep: Bool
         var action: () -> Void
 
         @inline(__always)
@@ -50,15 +52,24 @@ package final class Scheduler: @unchecked Sendable {
     // MARK: Planning
 
     /// Does something at a moment, or now where that is past.
-    package func at(_ time: Int64, _ action: @escaping () -> Void) {
+    package func at(_ time: Int64, isStep: Bool = true, _ action: @escaping () -> Void) {
         lastNumber += 1
-        events.append(Event(time: max(time, now), number: lastNumber, action: action))
+        events.append(Event(time: max(time, now), number: lastNumber, isStep: isStep, action: action))
         var child = events.count - 1
         while child > 0 {
             let parent = (child - 1) / 2
             guard events[child] < events[parent] else { break }
             events.swapAt(child, parent)
             child = parent
+        }
+    }
+
+    /// Ends a wait that takes too long.
+    func limit<Value>(_ waiter: Waiter<Value>, to limit: Int64, _ action: @escaping () -> Void) {
+        at(now + limit, isStep: false) { [self] in
+            guard waiter.isWaiting else { return }
+            steps += 1
+            action()
         }
     }
 
@@ -87,7 +98,7 @@ package final class Scheduler: @unchecked Sendable {
                 return
             }
             now = next.time
-            steps += 1
+            if next.isStep { steps += 1 }
             popEvent().action()
         }
     }

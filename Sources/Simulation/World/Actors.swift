@@ -232,7 +232,7 @@ final class WriterActor: @unchecked Sendable {
         case 34..<36: return .reattach(detector: detector, workflow: workflow, to: other)
         case 36: return .touchDetector(detector)
         case 37: return .invalidateAll
-        case 38: return .invalidateDetector(detector)
+        case 38: return world.scheduler.random.chance(oneIn: 2) ? .invalidateDetector(detector) : .invalidateAll
         default: return .invalidateEntry(detector: detector, environment: environment)
         }
     }

@@ -4,6 +4,7 @@
 // * `bumped`: once a pass has been applied in a dataset, no entry that is valid there is from before what the pass had seen. It
 //   is checked where the pass is applied and where an entry is stored; what a dataset has seen is kept with it, and restored,
 //   copied and lost with it.
+// * `dated`: what an entry says was true at some moment after it says that it was read.
 // * `promise`: what is vouched for lies before the snapshot that was applied.
 // * `one promise`: where a promoted server has promised, no server promises that it was promoted over.
 // * `consumed`: where Redis and Postgres agree on a mark, everything that was taken from the journal has been applied.
@@ -12,6 +13,7 @@
 // * `own write`: a read with a token was true at some moment after that commit.
 // * `drained`: when the faults are over, the journal is emptied and somebody vouches again.
 // * `converged`: then every valid entry, and every answer, is what the database says.
+// * `told`: where nothing fails, an answer from memory is as fresh as Redis was 5 ms ago.
 // * `prompt`: where nothing fails, a commit is applied long before the next poll.
 // * `answered`: every lookup ends. `bounded`: what is kept stays within its limits.
 
@@ -82,6 +84,8 @@ final class Checker {
     private var records: [Record] = []
     private let keys: [DetectorWorkflowsKey]
     private var steppedBack: Int64 = 0
+    /// Where nothing fails: what was applied when.
+    private var appliedMoments: [(time: Int64, server: Int, moment: Int)] = []
     private(set) var violation: Violation?
     /// How many answers were checked.
     private(set) var answers = 0
@@ -216,6 +220,7 @@ final class Checker {
         let number = session.model.number
         records[number].consumed = max(records[number].consumed, moment)
         checkConsumed(number)
+        world.happened(.consumed)
     }
 
     private func checkConsumed(_ number: Int) {
@@ -251,9 +256,12 @@ final class Checker {
         by process: SimulatedProcess
     ) {
         switch name {
-        case "apply": applied(keys, arguments, reply, on: server)
+        case "apply":
+            applied(keys, arguments, reply, on: server)
+            world.happened(.applied)
         case "fill":
             if reply.string == FillOutcome.stored.rawValue { filled(keys, arguments, on: server) }
+            world.happened(.filled)
         default: break
         }
     }
@@ -314,6 +322,9 @@ final class Checker {
             knowledge.moment = max(knowledge.moment, snapshot.moment)
         }
         server.model.dataset.knowledge = knowledge
+        if world.plan.isCalm, server === world.primaryRedis {
+            appliedMoments.append((world.scheduler.now, number, knowledge.moment))
+        }
         if isNews {
             for place in self.keys.indices { check(place, in: server) }
         }
@@ -325,11 +336,25 @@ final class Checker {
         for (place, key) in self.keys.enumerated()
         where key.environment.variant.text == variant && world.namespace.key(of: Entity(key.detectorID)) == keys[1] {
             check(place, in: server)
+            checkDate(place, in: server)
         }
         if case .hash(let fields)? = server.model.dataset.entries[keys[1]]?.content,
             fields.count > 3 * world.plan.variantsPerEntity + world.plan.variantsPerEntity + 1
         {
             violate("bounded", "\(keys[1]) has \(fields.count) fields")
+        }
+    }
+
+    /// Checks that the entry of a key is no older than it says.
+    private func checkDate(_ place: Int, in server: RedisServer) {
+        let key = keys[place]
+        let entity = world.namespace.key(of: Entity(key.detectorID))
+        guard let bytes = server.model.dataset.field(entity, "e:" + key.environment.variant.text),
+            let entry = try? EntryCodec.decode(bytes), let workflows = try? WorkflowCodec.decode(entry.payload)
+        else { return }
+        let time = (entry.stamp.readAt.microseconds - World.epoch - world.greatestClockOffset) * 1_000
+        if !wasTrue(Signature(workflows).value, place, from: time, to: world.scheduler.now) {
+            violate("dated", of: key, "the entry of \(key) says that it was read when it was true no longer")
         }
     }
 
@@ -419,6 +444,12 @@ final class Checker {
                 "\(process.name) was told of \(key) by \(answer.source) (\(trust)) what was not true between "
                     + "\((start - allowance) / 1_000) and \(end / 1_000) µs"
             )
+        }
+        if world.plan.isCalm, answer.source == .near,
+            let applied = appliedMoments.last(where: { $0.time < start - 5_000_000 }),
+            !wasTrue(signature, place, on: applied.server, fromMoment: applied.moment)
+        {
+            violate("told", of: key, "\(process.name) was told by memory what was bumped 5 ms before")
         }
         guard let commit, !world.isLost(commit), !world.isOnTheOldSide(process) else { return }
         let isLater = records.contains { record in

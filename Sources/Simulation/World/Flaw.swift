@@ -1,8 +1,6 @@
 // What is broken on purpose, to see that the simulation notices.
 //
-// Of SQL and scripts the simulation has models, so their flaws are options of the models. Flaws of Swift code are patches, in
-// Tests/SimulationTests/Flaws: each puts one switch at the place where somebody might have written it so. `deploy/simulate
-// flaws` applies them all to a copy of the sources; nothing of them is in these.
+// Of SQL and scripts the simulation has models, so their flaws are options of the models. Nothing of them is in what ships.
 
 /// One thing that a reasonable person might have done otherwise.
 package struct Flaw: Sendable {
@@ -20,27 +18,32 @@ package struct Flaw: Sendable {
         self.summary = summary
     }
 
-    /// Those of the models.
+    /// All of them.
     package static let all: [Flaw] = [
         Flaw("generations-without-nonce", .generationsWithoutNonce, "generations are counters from one"),
         Flaw("generations-from-the-clock", .generationsFromTheClock, "generations are counters that begin at the time"),
-        Flaw("fill-ignores-namespace", .fillIgnoresNamespace, "fill does not compare the generation of the namespace"),
-        Flaw("fill-ignores-entity", .fillIgnoresEntity, "fill does not compare the generation of the entity"),
-        Flaw("fill-ignores-variant", .fillIgnoresVariant, "fill does not compare the generation of the variant"),
+        Flaw(
+            "fill-takes-current-namespace",
+            .fillTakesCurrentNamespace,
+            "an entry is stamped with the namespace at the fill"
+        ),
+        Flaw("fill-takes-current-entity", .fillTakesCurrentEntity, "an entry is stamped with the entity at the fill"),
+        Flaw(
+            "fill-takes-current-variant",
+            .fillTakesCurrentVariant,
+            "an entry is stamped with the variant at the fill"
+        ),
         Flaw(
             "fill-time-at-the-fill",
             .fillTimeAtTheFill,
             "an entry's age counts from the fill, not from before the load"
         ),
-        Flaw("bump-deletes", .bumpDeletes, "a bump deletes entries and leaves the generations"),
-        Flaw("bump-is-not-told", .bumpIsNotTold, "a bump of the namespace writes no key that is tracked"),
-        Flaw("apply-ignores-mark", .applyIgnoresMark, "a pass is applied whatever mark the head has"),
-        Flaw("apply-ignores-identity", .applyIgnoresIdentity, "a pass is applied whatever Postgres the head names"),
         Flaw(
-            "mark-compared-once",
-            .markComparedOncePerBatch,
-            "of several scripts of a batch only the first compares the mark"
+            "seed-at-the-fill",
+            .seedAtTheFill,
+            "an entity gets its generation by the first fill, not before the load"
         ),
+        Flaw("bump-deletes", .bumpDeletes, "a bump deletes entries and leaves the generations"),
         Flaw("vouched-at-the-script", .vouchesForTheScriptsTime, "a pass vouches for the time at which it is applied"),
         Flaw("ids-as-cursor", .idsAsCursor, "the claim takes the rows with ids above the last one"),
         Flaw("limit-on-the-claim", .limitOnTheClaim, "the claim takes a part of what is visible"),
@@ -52,11 +55,6 @@ package struct Flaw: Sendable {
         Flaw("new-pair-only", .newPairOnly, "an update of a link journals the new pair only"),
         Flaw("listen-after-the-drain", .listenAfterTheDrain, "the worker listens after its first pass"),
         Flaw("incarnation-survives", .incarnationSurvives, "a crash leaves no trace in the identity"),
-        Flaw(
-            "resolved-in-the-trigger",
-            .resolvedInTheTrigger,
-            "the trigger records links and environments as it sees them"
-        ),
         Flaw("triggers-unwatched", .triggersUnwatched, "the claim does not say that triggers are off"),
         Flaw("load-in-an-old-snapshot", .loadsInTheCallersSnapshot, "a load reads in a snapshot that was taken before"),
     ]

@@ -13,16 +13,16 @@ package struct Flaws: OptionSet, Hashable, Sendable {
     // Scripts.
     package static let generationsWithoutNonce = Flaws(0)
     package static let generationsFromTheClock = Flaws(1)
-    package static let fillIgnoresNamespace = Flaws(2)
-    package static let fillIgnoresEntity = Flaws(3)
-    package static let fillIgnoresVariant = Flaws(4)
+    package static let fillTakesCurrentNamespace = Flaws(2)
+    package static let fillTakesCurrentEntity = Flaws(3)
+    package static let fillTakesCurrentVariant = Flaws(4)
     package static let fillTimeAtTheFill = Flaws(5)
     package static let bumpDeletes = Flaws(6)
     package static let bumpIsNotTold = Flaws(7)
     package static let applyIgnoresMark = Flaws(8)
-    package static let applyIgnoresIdentity = Flaws(9)
     package static let markComparedOncePerBatch = Flaws(10)
     package static let vouchesForTheScriptsTime = Flaws(11)
+    package static let seedAtTheFill = Flaws(12)
 
     // SQL.
     package static let idsAsCursor = Flaws(20)

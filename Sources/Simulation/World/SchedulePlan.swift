@@ -2,11 +2,15 @@
 ///
 /// All of it follows from the seed.
 package struct SchedulePlan: Sendable {
+    /// What a fault lies in wait for.
+    enum Ambush: Int, CaseIterable, Sendable { case claimed, applied, consumed, loaded, filled, committed }
+
     /// What may strike.
     enum Fault: CaseIterable, Sendable {
         // Redis.
         case loseRedisConnection, redisHangs, redisRestartsEmpty, redisRestartsFromFile, redisFailsOver
-        case redisIsDemotedInPlace, flush, evict, redisIsFull, redisClockStepsForward, redisClockStepsBack
+        case redisIsResynchronised, redisIsDemotedInPlace, flush, evict, redisIsFull, redisClockStepsForward,
+            redisClockStepsBack
         case poison, switchOff, trackingIsCut
         // Postgres.
         case sessionEnds, sessionIsCut, postgresRestarts, postgresCrashes, postgresFailsOver, triggersOff
@@ -31,6 +35,8 @@ package struct SchedulePlan: Sendable {
     /// How long the busy part lasts.
     var duration: Int64 = 4_000_000_000
     var faults: [(time: Int64, fault: Fault)] = []
+    /// Faults that strike just after something has happened so many times.
+    var ambushes: [(after: Ambush, count: Int, fault: Fault)] = []
     /// Moments at which everybody does something: what never meets finds nothing.
     var bursts: [Int64] = []
     var hasNearCache = false
@@ -59,13 +65,15 @@ package struct SchedulePlan: Sendable {
         self.flaws = flaws
         var random = SplitMix64(seed: seed &* 0x2545_F491_4F6C_DD1D &+ 0x9E37_79B9_7F4A_7C15)
         isCalm = random.chance(oneIn: 8)
-        detectors = random.chance(oneIn: 3) ? [1] : [1, 2]
+        detectors = random.chance(oneIn: 2) ? [1] : [1, 2]
         environments = random.chance(oneIn: 2) ? [5] : [5, 6]
-        workflows = random.chance(oneIn: 2) ? [1, 2] : [1, 2, 3]
+        workflows = [[1], [1, 2], [1, 2], [1, 2, 3]][random.below(4)]
         readerCount = 1 + random.below(2)
         lookupsAtOnce = 1 + random.below(2)
         lookupsPerReader = 2 + random.below(4)
         workerCount = random.chance(oneIn: 3) ? 2 : 1
+        // Only at the end somebody begins to work.
+        if random.chance(oneIn: 12) { workerCount = 0 }
         writerCount = 1 + random.below(3)
         transactionsPerWriter = 1 + random.below(3)
         statementsPerTransaction = 1 + random.below(2)
@@ -85,14 +93,26 @@ package struct SchedulePlan: Sendable {
         slowness = [6, 12, 40][random.below(3)]
         tokens = random.chance(oneIn: 3)
         readsFromReplica = random.chance(oneIn: 10)
-        bursts = (0..<(1 + random.below(4))).map { _ in Int64(random.below(Int(duration))) }.sorted()
+        if random.chance(oneIn: 3) { bursts.append(Int64(random.below(4_000_000))) }
+        bursts += (0..<(1 + random.below(4))).map { _ in Int64(random.below(Int(duration))) }
+        bursts.sort()
         if isCalm {
             notifies = true
+            workerCount = max(1, workerCount)
+            // Whoever keeps something in memory has to be told of bumps of the namespace, too.
+            hasNearCache = random.chance(oneIn: 2)
+            if random.chance(oneIn: 2) { escalationRows = 1 }
             notificationLoss = 0
             factsFail = false
             readsFromReplica = false
         } else {
-            let kinds = Fault.allCases
+            // What goes back in time is the hardest, so it comes more often.
+            let kinds =
+                Fault.allCases + [
+                    .redisIsResynchronised, .redisIsResynchronised, .redisRestartsFromFile, .postgresCrashes,
+                    .postgresCrashes,
+                    .postgresFailsOver,
+                ]
             // Some schedules have one fault again and again: what it leaves is what the next one finds.
             let favourite = kinds[random.below(kinds.count)]
             for _ in 0..<random.below(5) {
@@ -101,7 +121,12 @@ package struct SchedulePlan: Sendable {
                     random.chance(oneIn: 2)
                     ? bursts[random.below(bursts.count)] + Int64(random.below(8_000_000))
                     : Int64(random.below(Int(duration)))
-                faults.append((time, fault))
+                if random.chance(oneIn: 2) {
+                    let ambush = Ambush.allCases[random.below(Ambush.allCases.count)]
+                    ambushes.append((ambush, 1 + random.below(5), fault))
+                } else {
+                    faults.append((time, fault))
+                }
             }
         }
     }

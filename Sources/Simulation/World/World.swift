@@ -46,6 +46,8 @@ final class World: @unchecked Sendable {
     /// By the clock of Redis.
     private var healedAt: Int64 = 0
     private var isIsolated: Set<String> = []
+    /// How often each thing has happened that a fault may wait for.
+    private var happenings = Array(repeating: 0, count: SchedulePlan.Ambush.allCases.count)
 
     init(plan: SchedulePlan, tracing: Bool = false) {
         self.plan = plan
@@ -69,7 +71,7 @@ final class World: @unchecked Sendable {
     /// Plays the schedule to its end.
     func run() {
         populate()
-        for number in 1...plan.workerCount { addWorker("worker \(number)") }
+        for number in 0..<plan.workerCount { addWorker("worker \(number + 1)") }
         for number in 1...plan.readerCount { addReader("reader \(number)", number: number) }
         for number in 1...plan.writerCount { addWriter("writer \(number)", transactions: plan.transactionsPerWriter) }
         for (time, fault) in plan.faults {
@@ -153,6 +155,8 @@ final class World: @unchecked Sendable {
     func nextMoment() -> Int64 {
         let now = scheduler.now
         if !scheduler.random.chance(oneIn: 4), let burst = plan.bursts.first(where: { $0 > now }) {
+            // Some come before, so that there is something in the cache.
+            if scheduler.random.chance(oneIn: 4), burst - now > 30_000_000 { return burst - 20_000_000 }
             return burst + Int64(scheduler.random.below(4_000_000))
         }
         return now
@@ -279,7 +283,7 @@ final class World: @unchecked Sendable {
             perform(.insertWorkflow(workflow, environment: environment()), transaction)
         }
         for detector in plan.detectors {
-            for workflow in plan.workflows where scheduler.random.chance(oneIn: 2) {
+            for workflow in plan.workflows where !scheduler.random.chance(oneIn: 3) {
                 perform(.insertLink(detector: detector, workflow: workflow), transaction)
             }
         }
@@ -305,7 +309,7 @@ final class World: @unchecked Sendable {
 
     /// A commit must be applied long before the next poll where nothing is in the way.
     private func expectPromptness(_ moment: Int, of server: PostgresServer) {
-        guard scheduler.now > 100_000_000 else { return }
+        guard server.sessions.contains(where: \.serves) else { return }
         scheduler.after(200_000_000) { [self] in
             if !checker.hasApplied(moment, of: server) {
                 checker.violate("prompt", "a commit was not applied within 200 ms, though nothing fails")
@@ -344,11 +348,13 @@ final class World: @unchecked Sendable {
         session.transaction = nil
         guard transaction.xid != 0 else { return then() }
         model.record(transaction)
-        server.unreplicated = scheduler.random.chance(oneIn: 2) ? server.unreplicated + 1 : 0
-        server.unflushed = plan.commitsAsynchronously && scheduler.random.chance(oneIn: 2) ? server.unflushed + 1 : 0
+        server.unreplicated = scheduler.random.chance(oneIn: 3) ? 0 : server.unreplicated + 1
+        let isFlushed = !plan.commitsAsynchronously || scheduler.random.chance(oneIn: 4)
+        server.unflushed = isFlushed ? 0 : server.unflushed + 1
         scheduler.after(shortLatency()) { [self] in
             guard server.isUp else { return }
             model.publish(transaction)
+            happened(.committed)
             trace { "postgres \(model.number): \(transaction.xid) of \(session.process.name) is visible" }
             if let claimed { checker.consumed(session, moment: claimed) }
             then()
@@ -370,6 +376,7 @@ final class World: @unchecked Sendable {
                 var snapshot = model.currentSnapshot()
                 if plan.flaws.contains(.loadsInTheCallersSnapshot), let old { snapshot = old }
                 process.oldSnapshot = snapshot
+                happened(.loaded)
                 var values: [DetectorWorkflowsKey: [Workflow]] = [:]
                 for key in keys {
                     values[key] = model.answer(key.detectorID, key.environment.id, snapshot).map { Workflow($0) }
@@ -412,6 +419,17 @@ final class World: @unchecked Sendable {
 
     // MARK: Faults
 
+    /// Something has happened that a fault may have waited for.
+    func happened(_ ambush: SchedulePlan.Ambush) {
+        guard !plan.ambushes.isEmpty, !isHealed else { return }
+        happenings[ambush.rawValue] += 1
+        for waiting in plan.ambushes where waiting.after == ambush && waiting.count == happenings[ambush.rawValue] {
+            scheduler.after(scheduler.random.chance(oneIn: 2) ? 0 : shortLatency()) { [self] in
+                if !isHealed { strike(waiting.fault) }
+            }
+        }
+    }
+
     private func later() -> Int64 {
         [1_000_000, 50_000_000, 700_000_000, 3_000_000_000, 8_000_000_000][scheduler.random.below(5)]
     }
@@ -429,6 +447,10 @@ final class World: @unchecked Sendable {
             redis.hangsUntil = scheduler.now + later()
         case .redisRestartsEmpty: restartRedis(with: RedisDataset())
         case .redisRestartsFromFile: restartRedis(with: redis.saved)
+        case .redisIsResynchronised:
+            // Demoted and promoted again, with no connection lost.
+            redis.model.replace(with: scheduler.random.chance(oneIn: 2) ? redis.replicated : redis.saved)
+            redis.copy()
         case .redisFailsOver: failOverRedis(inPlace: false)
         case .redisIsDemotedInPlace: failOverRedis(inPlace: true)
         case .flush:

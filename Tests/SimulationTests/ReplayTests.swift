@@ -1,0 +1,48 @@
+import Foundation
+import Simulation
+import Subprocess
+import Testing
+
+/// What a schedule is good for: it follows from its seed, and notices what is wrong.
+struct ReplayTests {
+    /// The program is built beside the tests.
+    ///
+    /// It has to be a process of its own, in which sets have the same order every time.
+    private func history(ofSeed seed: Int) async throws -> String {
+        let tests = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
+        let program = URL(fileURLWithPath: tests).deletingLastPathComponent().appendingPathComponent("Simulate").path
+        let result = try await Subprocess.run(
+            .name("env"),
+            arguments: ["--", program, "--seed", "\(seed)"],
+            output: .string(limit: 16 * 1_024 * 1_024),
+            error: .string(limit: 1_024 * 1_024)
+        )
+        return result.standardOutput
+    }
+
+    @Test(arguments: 1...8)
+    func `a seed plays the same schedule every time`(seed: Int) async throws {
+        let first = try await history(ofSeed: seed)
+        #expect(first.contains("seed \(seed) breaks nothing"))
+        #expect(try await history(ofSeed: seed) == first)
+    }
+
+    @Test func `a hundred schedules break no invariant`() {
+        var broken: [String] = []
+        let summary = Simulation.explore(from: 1, count: 100) { outcome in
+            if let violation = outcome.violation { broken.append("seed \(outcome.seed): \(violation)") }
+        }
+        #expect(broken.isEmpty)
+        #expect(summary.steps > 50 * 100)
+        #expect(summary.answers > 500)
+    }
+
+    @Test func `a model that is wrong on purpose is noticed`() throws {
+        let flaw = try #require(Flaw.all.first { $0.name == "old-environment-forgotten" })
+        #expect(Simulation.catches(of: flaw, from: 1, times: 1).broken != "nothing")
+    }
+
+    @Test func `every flaw has a name of its own`() {
+        #expect(Set(Flaw.all.map(\.name)).count == Flaw.all.count)
+    }
+}
