@@ -144,6 +144,19 @@ let package = Package(
             swiftSettings: settings
         ),
 
+        // What was read, held against what was written: pure, for whoever breaks things.
+        .target(name: "History", swiftSettings: settings),
+
+        // Everything at once on real servers that are broken all the time; `deploy/chaos` runs it. No product.
+        .executableTarget(
+            name: "Chaos",
+            dependencies: [
+                "Freshet", "FreshetPostgres", "History", "Keyspace", "LocalServices", "Migrations", "Postgres", "Redis",
+                argumentParser, logging, nioCore, nioPosix,
+            ],
+            swiftSettings: settings
+        ),
+
         // Units: no server.
         .testTarget(
             name: "PostgresTests",
@@ -172,6 +185,7 @@ let package = Package(
             swiftSettings: settings
         ),
         .testTarget(name: "AuditTests", dependencies: ["Audit", "Freshet", "Keyspace"], swiftSettings: settings),
+        .testTarget(name: "HistoryTests", dependencies: ["History"], swiftSettings: settings),
         .testTarget(
             name: "SimulationTests",
             dependencies: ["Simulate", "Simulation", subprocess],
@@ -200,6 +214,9 @@ let package = Package(
             ],
             swiftSettings: settings
         ),
+
+        // A short run of Chaos, and of the caches that it must find out.
+        .testTarget(name: "ChaosTests", dependencies: [subprocess], swiftSettings: settings),
     ]
 )
 

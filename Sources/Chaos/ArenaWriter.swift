@@ -1,0 +1,65 @@
+import History
+import Postgres
+
+/// Changes anything of the arena, with no lock but those of its rows, so that transactions meet that do not see each other.
+struct ArenaWriter {
+    var randomness: SplitMix64
+
+    mutating func run(_ configuration: PostgresConfiguration, until termination: Termination) async throws {
+        while !termination.isRequested {
+            do {
+                let connection = try await PostgresConnection.connect(configuration, logger: .client("writer"))
+                do {
+                    try await connection.run(script: "SET lock_timeout = '5s'")
+                    while !termination.isRequested {
+                        try await write(connection)
+                        try await Task.sleep(for: .milliseconds(5 + randomness.roll(40)))
+                    }
+                } catch {
+                    await connection.close()
+                    throw error
+                }
+                await connection.close()
+            } catch let error as PostgresError where error.isDefect {
+                throw error
+            } catch {
+                try await Task.sleep(for: .milliseconds(30))
+            }
+        }
+    }
+
+    private mutating func write(_ connection: PostgresConnection) async throws {
+        do {
+            try await connection.run(script: "BEGIN")
+            for _ in 0...randomness.roll(3) { try await connection.run(script: statement()) }
+            _ = try await connection.query(randomness.chance(8) ? "ROLLBACK" : "COMMIT", timeLimit: .seconds(120))
+        } catch let error as PostgresError where error.isRolledBack {
+            try await connection.run(script: "ROLLBACK")
+        }
+    }
+
+    private mutating func statement() -> String {
+        let arena = ChaosData.arena
+        let (detector, workflow) = (arena * 10 + 1 + randomness.roll(4), arena * 10 + 1 + randomness.roll(8))
+        let environment = ["NULL", "5", "6", "7"][randomness.roll(4)]
+        let (detectors, workflows) = ("workflow_engine_detector", "workflow_engine_workflow")
+        let links = "workflow_engine_detectorworkflow"
+        return switch randomness.roll(8) {
+        case 0: "UPDATE \(workflows) SET enabled = NOT enabled WHERE id = \(workflow)"
+        case 1, 2: "UPDATE \(workflows) SET environment_id = \(environment) WHERE id = \(workflow)"
+        case 3: "DELETE FROM \(links) WHERE detector_id = \(detector) AND workflow_id = \(workflow)"
+        case 4: "DELETE FROM \(workflows) WHERE id = \(workflow)"
+        case 5:
+            """
+            UPDATE \(workflows) SET name = left(name || '+', 40), environment_id = \(environment)
+            WHERE id / 10 = \(arena)
+            """
+        default:
+            """
+            INSERT INTO \(detectors) (id) VALUES (\(detector)) ON CONFLICT DO NOTHING;
+            INSERT INTO \(workflows) (id, environment_id) VALUES (\(workflow), \(environment)) ON CONFLICT DO NOTHING;
+            INSERT INTO \(links) (detector_id, workflow_id) VALUES (\(detector), \(workflow)) ON CONFLICT DO NOTHING
+            """
+        }
+    }
+}

@@ -1,0 +1,45 @@
+import History
+
+/// What a run showed, in figures.
+struct Report {
+    var incidents: [String: Int]
+    var lasted: Duration
+    var checker: HistoryChecker
+    var cached: Referee.Cached
+    var lease: Duration
+    var degradedAge: Duration
+
+    var isWell: Bool {
+        checker.tally.violations.isEmpty && checker.history.lost.isEmpty && cached.differences.isEmpty
+            && checker.tally.answers > 0 && cached.compared > 0
+    }
+
+    var lines: [String] {
+        let tally = checker.tally
+        let commits = checker.history.tally
+        func count(_ trust: Lookup.Trust) -> String { "\(trust) \(tally.byTrust[trust] ?? 0)" }
+        func origin(_ source: Lookup.Source) -> String { "\(source) \(tally.bySource[source] ?? 0)" }
+        func worst(_ trust: Lookup.Trust) -> String { (tally.worst[trust] ?? .zero).inSeconds }
+        let kinds = incidents.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }
+        var lines = [
+            "ran \(lasted.inSeconds) s",
+            "faults \(incidents.values.reduce(0, +)): \(kinds.joined(separator: ", "))",
+            "transactions acknowledged \(commits.acknowledged); outcome unknown "
+                + "\(commits.foundCommitted + commits.foundMissing), of which committed \(commits.foundCommitted); "
+                + "refused \(commits.refused); acknowledged and lost \(checker.history.lost.count)",
+            "answers checked \(tally.answers): \(Lookup.Trust.allCases.map(count).joined(separator: ", "))",
+            "came from: \(Lookup.Source.allCases.map(origin).joined(separator: ", ")); with a token \(tally.withToken)",
+            "worst staleness: healthy \(worst(.healthy)) s of \(lease.inSeconds) s, degraded \(worst(.degraded)) s of "
+                + "\(degradedAge.inSeconds) s, loaded without Redis \(worst(.unreachable)) s",
+            "older, and excused by a clock that was set back or a load shared while degraded: \(tally.excused), the worst "
+                + "\(tally.worstExcused.inSeconds) s",
+            "at the end: \(cached.compared) cached sets compared with the database, \(cached.differences.count) differ",
+        ]
+        lines += cached.differences.prefix(10).map { "  \($0)" }
+        lines += checker.history.lost.prefix(10).map { "  lost: transaction \(String($0.id, radix: 36))" }
+        let violations = Violation.Kind.allCases.filter { tally.violations[$0] != nil }
+            .map { "\($0.rawValue) \(tally.violations[$0] ?? 0)" }
+        lines.append("violations: \(violations.isEmpty ? "none" : violations.joined(separator: ", "))")
+        return lines
+    }
+}

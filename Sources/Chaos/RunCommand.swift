@@ -1,0 +1,159 @@
+import ArgumentParser
+import Freshet
+import Glibc
+import History
+import LocalServices
+
+/// Runs everything, breaks it, and says whether anything was wrong.
+struct RunCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "run",
+        abstract: "Runs writers, readers and workers on servers of its own, breaks all of it, and checks every answer."
+    )
+
+    @Option(help: "For how long.")
+    var seconds = 40
+
+    @Option(help: "What the faults are chosen by; random unless said otherwise, and printed.")
+    var seed: UInt64?
+
+    @Option(help: "How long a promise of the worker holds.")
+    var leaseSeconds = 2
+
+    @Option(help: "How old an entry may be while nobody vouches for it.")
+    var degradedSeconds = 6
+
+    @Option(
+        name: .customLong("break"),
+        help: ArgumentHelp(
+            "Puts a cache there that is wrong on purpose, and succeeds only if that is found: deleting (a time to live, and "
+                + "keys deleted after the write) or trusting (entries are served whoever vouches for them).",
+            valueName: "cache"
+        )
+    )
+    var broken: CacheKind?
+
+    @Option(help: "Where to leave the records and logs of a run that fails.")
+    var keep: String?
+
+    func validate() throws {
+        guard seconds > 0 else { throw ValidationError("--seconds \(seconds): nothing would happen; give at least 1") }
+        guard leaseSeconds > 0, degradedSeconds > leaseSeconds else {
+            throw ValidationError(
+                "--degraded-seconds \(degradedSeconds): must be more than --lease-seconds \(leaseSeconds), which must be positive"
+            )
+        }
+        if broken == .freshet { throw ValidationError("--break freshet: that one is meant to be right; leave it out") }
+    }
+
+    func run() async throws {
+        let work = Task { try await perform() }
+        // Whoever interrupts it leaves nothing behind either: what it has started, it ends.
+        let termination = Termination { _ in work.cancel() }
+        var isWell = false
+        do {
+            isWell = try await work.value
+        } catch {
+            if !termination.isRequested { say("failed: \(error)") }
+        }
+        // What was not on the stage yet.
+        LocalServices.destroyAll()
+        if let number = termination.signal { throw ExitCode(128 + number) }
+        guard isWell else { throw ExitCode.failure }
+    }
+
+    private func perform() async throws -> Bool {
+        let seed = seed ?? .random(in: 0...999_999_999)
+        say("seed \(seed), \(seconds) s; repeat with: deploy/chaos --seconds \(seconds) --seed \(seed)")
+        let folder = try RecordFolder()
+        defer { folder.remove() }
+        let stage = try await Stage.set(
+            Stage.Settings(
+                seed: seed,
+                lease: .seconds(leaseSeconds),
+                degradedAge: .seconds(degradedSeconds),
+                cache: broken ?? .freshet,
+                folder: folder.path
+            )
+        )
+        let setsClock = await stage.redis.setsClock
+        if !setsClock { say("skipped: steps of the clock, because there is no C compiler") }
+        let schedule = FaultSchedule(
+            seed: seed,
+            seconds: seconds,
+            degradedAge: .seconds(degradedSeconds),
+            setsClock: setsClock
+        )
+        do {
+            let isWell = try await play(schedule, on: stage)
+            if !isWell { try leave(folder, stage) }
+            await stage.destroy()
+            return isWell
+        } catch {
+            if !Task.isCancelled { try leave(folder, stage) }
+            await stage.destroy()
+            throw error
+        }
+    }
+
+    private func play(_ schedule: FaultSchedule, on stage: Stage) async throws -> Bool {
+        try await stage.start()
+        let incidents = Incidents(origin: .now)
+        let end = ContinuousClock.now + .seconds(seconds)
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for lane in FaultSchedule.Lane.allCases {
+                let planned = schedule.lanes[lane] ?? []
+                group.addTask {
+                    for fault in planned {
+                        try await Task.sleep(until: end - .seconds(seconds) + fault.at, clock: .continuous)
+                        guard ContinuousClock.now < end else { return }
+                        incidents.begin(fault)
+                        try await stage.make(fault)
+                    }
+                }
+            }
+            group.addTask {
+                while ContinuousClock.now < end {
+                    try await Task.sleep(for: .milliseconds(500))
+                    try stage.checkProcesses()
+                }
+            }
+            // Not waitForAll(), which would wait for all faults before it told of a failure.
+            for try await _ in group {}
+        }
+        let lasted = Moment.now - incidents.origin
+
+        try await stage.stop([.writer])
+        let referee = Referee(stage: stage)
+        let truth = try await referee.truth()
+        let cached = try await referee.compareCache()
+        try await stage.stop(Fault.Client.readers + Fault.Client.workers)
+        let (checker, meanings) = try await referee.check(truth)
+        let report = Report(
+            incidents: incidents.counts,
+            lasted: lasted,
+            checker: checker,
+            cached: cached,
+            lease: .seconds(leaseSeconds),
+            degradedAge: .seconds(degradedSeconds)
+        )
+        for line in report.lines { say(line) }
+        for line in try referee.tell(checker, meanings, incidents, count: 3) { say(line) }
+        guard broken == nil else {
+            let isFound = !checker.violations.isEmpty
+            say("the cache that is wrong on purpose was \(isFound ? "" : "NOT ")found out")
+            return isFound
+        }
+        say(report.isWell ? "nothing was stale beyond its bound, and nothing was lost" : "NOT WELL; see above")
+        return report.isWell
+    }
+
+    private func leave(_ folder: RecordFolder, _ stage: Stage) throws {
+        guard let keep else { return }
+        for name in Fault.Client.allCases {
+            try folder.write(try stage.log(of: name), to: "\(name.name).log")
+        }
+        try folder.copy(to: keep)
+        say("records and logs are in \(keep)")
+    }
+}
