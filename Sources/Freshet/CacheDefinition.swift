@@ -26,6 +26,8 @@ public struct CacheDefinition<Key: Hashable & Sendable, Value: Sendable>: Sendab
     public var load: Loader
     /// The figures of the contract, as the worker and other readers have them.
     public var limits: KeyspaceLimits
+    /// Spreads keys over the parts of a near cache, by its upper bits; keys that are asked for together do well to share it.
+    var spread: @Sendable (Key) -> UInt = { UInt(bitPattern: $0.hashValue) }
 
     /// The declaration of one cache.
     public init(

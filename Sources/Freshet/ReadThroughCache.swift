@@ -84,7 +84,9 @@ public final class ReadThroughCache<Key: Hashable & Sendable, Value: Sendable>: 
         self.logger = logger
         let telemetry = ReadTelemetry(namespace: definition.namespace)
         self.telemetry = telemetry
-        near = options.nearCache.map { NearCache(namespace: definition.namespace, limits: $0.limits) }
+        near = options.nearCache.map {
+            NearCache(namespace: definition.namespace, limits: $0.limits, spread: definition.spread)
+        }
         reader = CacheReader(
             definition: definition,
             redis: redis,
@@ -203,16 +205,16 @@ public final class ReadThroughCache<Key: Hashable & Sendable, Value: Sendable>: 
     func nearValues(of key: Key, and other: Key?) -> (Value, Value?)? {
         guard let near else { return nil }
         let now = LocalTime.now(surroundings)
-        guard let value = near.value(for: key, at: now) else { return nil }
         guard let other else {
+            guard let value = near.value(for: key, at: now) else { return nil }
             telemetry.foundNear(1)
             telemetry.lookedUpNear()
             return (value, nil)
         }
-        guard let second = near.value(for: other, at: now) else { return nil }
+        guard let (first, second) = near.values(for: key, and: other, at: now) else { return nil }
         telemetry.foundNear(2)
         telemetry.lookedUpNear()
-        return (value, second)
+        return (first, second)
     }
 
     private func lookUp(_ keys: [Key], after token: ReadToken?) async throws -> (Trust, [CacheAnswer<Value>]) {

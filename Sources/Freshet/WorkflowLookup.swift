@@ -42,7 +42,7 @@ public struct WorkflowLookup: Service {
         limits: KeyspaceLimits,
         loader: @escaping Loader
     ) -> CacheDefinition<DetectorWorkflowsKey, [Workflow]> {
-        CacheDefinition(
+        var definition = CacheDefinition(
             namespace: namespace,
             entity: { Entity($0.detectorID) },
             variant: { $0.environment.variant },
@@ -51,6 +51,10 @@ public struct WorkflowLookup: Service {
             limits: limits,
             load: loader
         )
+        // By the detector alone, so that its two sets are looked for under one lock. The factor is 2^64 over the golden ratio
+        // (D. Knuth, "The Art of Computer Programming", vol. 3, 6.4): ids that are all multiples of something are spread as well.
+        definition.spread = { UInt(bitPattern: Int($0.detectorID)) &* 0x9E37_79B9_7F4A_7C15 }
+        return definition
     }
 
     /// Runs what goes on beside lookups, until a graceful shutdown; lookups work without it.

@@ -16,12 +16,17 @@ final class NearCache<Key: Hashable & Sendable, Value: Sendable>: Sendable {
     }
 
     private let namespace: CacheNamespace
+    private let spread: @Sendable (Key) -> UInt
     private let shards: [NIOLockedValueBox<Shard>]
     private let current = NIOLockedValueBox<Session?>(nil)
     private let lastSession = NIOLockedValueBox<UInt64>(0)
 
-    init(namespace: CacheNamespace, limits: NearCacheLimits) {
+    /// A cache of one namespace.
+    ///
+    /// - Parameter spread: Of a key, the number by whose upper bits it belongs to a shard.
+    init(namespace: CacheNamespace, limits: NearCacheLimits, spread: @escaping @Sendable (Key) -> UInt) {
         self.namespace = namespace
+        self.spread = spread
         // Small caches are not worth dividing: a part of a small bound is a bound too small.
         let shardCount = limits.count >= 1_024 && limits.bytes >= 8 * 1_024 * 1_024 ? 8 : 1
         let share = NearCacheLimits(count: limits.count / shardCount, bytes: limits.bytes / shardCount)
@@ -36,8 +41,14 @@ final class NearCache<Key: Hashable & Sendable, Value: Sendable>: Sendable {
     }
 
     @inline(__always)
+    private func shardIndex(of key: Key) -> Int {
+        // Of the number's upper bits, as many as tell the shards apart.
+        shards.count == 1 ? 0 : Int(spread(key) &>> UInt(UInt.bitWidth - shards.count.trailingZeroBitCount))
+    }
+
+    @inline(__always)
     private func shard(of key: Key) -> NIOLockedValueBox<Shard> {
-        shards.count == 1 ? shards[0] : shards[key.hashValue & (shards.count - 1)]
+        shards[shardIndex(of: key)]
     }
 
     // MARK: Answering
@@ -46,6 +57,22 @@ final class NearCache<Key: Hashable & Sendable, Value: Sendable>: Sendable {
     @inline(__always)
     func value(for key: Key, at now: LocalTime = .now) -> Value? {
         shard(of: key).withLockedValue { $0.value(for: key, at: now) }
+    }
+
+    /// The values of two keys, where both are in memory and may be answered at this moment.
+    @inline(__always)
+    func values(for key: Key, and other: Key, at now: LocalTime) -> (Value, Value)? {
+        let index = shardIndex(of: key)
+        if index == shardIndex(of: other) {
+            return shards[index].withLockedValue { shard in
+                guard let first = shard.value(for: key, at: now), let second = shard.value(for: other, at: now) else {
+                    return nil
+                }
+                return (first, second)
+            }
+        }
+        guard let first = value(for: key, at: now), let second = value(for: other, at: now) else { return nil }
+        return (first, second)
     }
 
     // MARK: Reading
