@@ -2,6 +2,8 @@
 // locks and those who wait for them, deadlocks, unique keys, commits that are recorded before they are visible, the triggers of
 // sql/ with what they journal, the advisory lock, LISTEN, the incarnation token.
 //
+// It is held to a real server by PostgresModelTests: the same transactions, step by step, the same waits, ends and rows.
+//
 // A server never loses anything. What a crash or a promotion loses is a new server, made from a beginning of the old one's log;
 // see `init(after:losing:timeline:)`.
 
@@ -276,11 +278,12 @@ package final class PostgresModel {
         guard isWanted() else { return }
         let progress = attempt()
         guard case .waits(let other) = progress else {
-            if case .failed = progress { transaction.hasFailed = true }
+            // With the statement fails the transaction, at once: nobody waits for it any longer, whoever ends it formally.
+            if case .failed = progress { abort(transaction) }
             return then(progress)
         }
         if wouldDeadlock(transaction, waitingFor: other) {
-            transaction.hasFailed = true
+            abort(transaction)
             return then(.failed("40P01"))
         }
         transaction.waitsFor = other

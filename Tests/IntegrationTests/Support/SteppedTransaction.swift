@@ -11,6 +11,7 @@ final class SteppedTransaction: Sendable {
     /// Looks at what the connection is waiting for.
     private let observer: PostgresConnection
     private let pending = Mutex<Task<Void, any Error>?>(nil)
+    private let last = Mutex(Arrivals<Place>())
 
     private enum Place { case done }
 
@@ -34,18 +35,31 @@ final class SteppedTransaction: Sendable {
     /// Runs some SQL; false where it waits for another transaction.
     func perform(_ sql: String) async throws -> Bool {
         let arrivals = Arrivals<Place>()
+        last.withLock { $0 = arrivals }
         let connection = connection
         let task = Task {
             defer { arrivals.arrive(at: .done) }
             try await connection.run(script: sql)
         }
         pending.withLock { $0 = task }
-        let observer = observer
+        return try await isDone(sql)
+    }
+
+    /// Whether the last step is done, or has failed; false where it waits for another transaction.
+    func isDone(_ sql: String = "the last step") async throws -> Bool {
+        let arrivals = last.withLock { $0 }
+        let (connection, observer) = (connection, observer)
         return try await eventually("\(sql) to be done or to wait", every: .milliseconds(1)) {
             if arrivals.count(of: .done) > 0 { return true }
             let blockers = try await observer.query("SELECT cardinality(pg_blocking_pids(\(connection.backendPID)))")
             return try (blockers.int64(0, 0) ?? 0) > 0 ? false : nil
         }
+    }
+
+    /// The first column of what a query answers in the transaction, which must not be waiting.
+    func column(_ sql: String) async throws -> [String] {
+        let result = try await connection.query(sql)
+        return (0..<result.rowCount).compactMap { result.string($0, 0) }
     }
 
     /// Ends the transaction; false where it was rolled back instead.
