@@ -43,6 +43,7 @@ package struct Catches: Sendable {
 package enum Simulation {
     /// Plays the schedule of a seed.
     package static func play(seed: UInt64, flaw: Flaw? = nil, tracing: Bool = false) -> ScheduleOutcome {
+        Flaw.activate(flaw)
         let world = World(plan: SchedulePlan(seed: seed, flaws: flaw?.flaws ?? []), tracing: tracing)
         world.run()
         return ScheduleOutcome(

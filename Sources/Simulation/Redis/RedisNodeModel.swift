@@ -72,7 +72,10 @@ final class RedisServer: @unchecked Sendable {
 
     /// The replica and the file take over what is there now, or not yet.
     func copy() {
-        if !world.scheduler.random.chance(oneIn: world.plan.replicaLag) { replicated = model.dataset }
+        let (lag, stall) = (world.plan.replicaLag, world.plan.replicaStall)
+        if world.scheduler.random.chance(oneIn: stall), !world.scheduler.random.chance(oneIn: lag) {
+            replicated = model.dataset
+        }
         if world.scheduler.random.chance(oneIn: 16) { saved = model.dataset }
     }
 

@@ -175,6 +175,10 @@ final class WriterActor: @unchecked Sendable {
                     answer(progress == .done)
                 }
             }
+            if world.plan.hesitation > 0, world.scheduler.random.chance(oneIn: 2) {
+                let pause = Int64(world.scheduler.random.below(Int(world.plan.hesitation)))
+                try await process.sleep(untilMoment: world.scheduler.now + pause)
+            }
             guard isDone else {
                 _ = try await session.call { session, answer in
                     if let transaction = session.transaction { session.model.abort(transaction) }
@@ -217,6 +221,16 @@ final class WriterActor: @unchecked Sendable {
         let workflow = world.scheduler.random.pick(plan.workflows)
         let second = world.scheduler.random.pick(plan.workflows)
         let environment = world.environment()
+        if plan.isCrossing {
+            switch world.scheduler.random.below(4) {
+            case 0: return .insertLink(detector: detector, workflow: workflow)
+            case 1: return .deleteLink(detector: detector, workflow: workflow)
+            default: return .moveWorkflow(workflow, environment: environment)
+            }
+        }
+        if plan.bulkiness > 0, world.scheduler.random.chance(oneIn: plan.bulkiness) {
+            return .moveAllWorkflows(environment: environment)
+        }
         switch world.scheduler.random.below(40) {
         case 0..<9: return .moveWorkflow(workflow, environment: environment)
         case 9..<11: return .moveAllWorkflows(environment: environment)

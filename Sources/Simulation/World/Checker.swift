@@ -5,7 +5,7 @@
 //   is checked where the pass is applied and where an entry is stored; what a dataset has seen is kept with it, and restored,
 //   copied and lost with it.
 // * `dated`: what an entry says was true at some moment after it says that it was read.
-// * `promise`: what is vouched for lies before the snapshot that was applied.
+// * `promise`: what is vouched for lies before the snapshot that was applied, and no valid entry was true before then only.
 // * `one promise`: where a promoted server has promised, no server promises that it was promoted over.
 // * `consumed`: where Redis and Postgres agree on a mark, everything that was taken from the journal has been applied.
 // * `healthy`: an answer that was given while somebody vouched was true at some moment within the lease before it was asked for.
@@ -13,7 +13,7 @@
 // * `own write`: a read with a token was true at some moment after that commit.
 // * `drained`: when the faults are over, the journal is emptied and somebody vouches again.
 // * `converged`: then every valid entry, and every answer, is what the database says.
-// * `told`: where nothing fails, an answer from memory is as fresh as Redis was 5 ms ago.
+// * `told`: where nothing fails, an answer is as fresh as Redis was when it was asked for; from memory, as Redis was 5 ms before.
 // * `prompt`: where nothing fails, a commit is applied long before the next poll.
 // * `answered`: every lookup ends. `bounded`: what is kept stays within its limits.
 
@@ -278,6 +278,7 @@ final class Checker {
         }
         let snapshotText = text(6)
         let identity = text(3)
+        if !text(4).isEmpty { checkPromise(keys[0], in: server) }
         guard !snapshotText.isEmpty else {
             // Nothing is promised of this server yet, and what was promised of another is over.
             if let number = records.lastIndex(where: { $0.identities.contains(identity) }),
@@ -327,6 +328,25 @@ final class Checker {
         }
         if isNews {
             for place in self.keys.indices { check(place, in: server) }
+        }
+    }
+
+    /// Checks that every valid entry was true when the head is vouched for, or later: whatever else was applied, readers rely on that.
+    private func checkPromise(_ head: String, in server: RedisServer) {
+        guard let bytes = server.model.dataset.field(head, "vouched"),
+            let vouched = Int64(String(decoding: bytes, as: UTF8.self))
+        else { return }
+        // By the clock's furthest position.
+        let time = (vouched - World.epoch - world.greatestClockOffset) * 1_000
+        for (place, key) in keys.enumerated() {
+            guard let signature = validEntry(place, in: server.model.dataset),
+                !wasTrue(signature, place, from: time, to: world.scheduler.now)
+            else { continue }
+            violate(
+                "promise",
+                of: key,
+                "somebody vouches for \(time / 1_000) µs, and the entry of \(key) is valid, which was true before only"
+            )
         }
     }
 
@@ -445,11 +465,11 @@ final class Checker {
                     + "\((start - allowance) / 1_000) and \(end / 1_000) µs"
             )
         }
-        if world.plan.isCalm, answer.source == .near,
-            let applied = appliedMoments.last(where: { $0.time < start - 5_000_000 }),
+        let way: Int64 = answer.source == .near ? 5_000_000 : 0
+        if world.plan.isCalm, let applied = appliedMoments.last(where: { $0.time < start - way }),
             !wasTrue(signature, place, on: applied.server, fromMoment: applied.moment)
         {
-            violate("told", of: key, "\(process.name) was told by memory what was bumped 5 ms before")
+            violate("told", of: key, "\(process.name) was told by \(answer.source) what was bumped before it asked")
         }
         guard let commit, !world.isLost(commit), !world.isOnTheOldSide(process) else { return }
         let isLater = records.contains { record in

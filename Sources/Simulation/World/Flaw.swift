@@ -1,6 +1,8 @@
 // What is broken on purpose, to see that the simulation notices.
 //
-// Of SQL and scripts the simulation has models, so their flaws are options of the models. Nothing of them is in what ships.
+// Of SQL and scripts the simulation has models, so their flaws are options of the models. Flaws of Swift code are patches, in
+// Tests/SimulationTests/Flaws: each puts a switch where somebody might have written it so. `deploy/simulate flaws` applies all of
+// them to a copy of the sources; nothing of them is in these.
 
 /// One thing that a reasonable person might have done otherwise.
 package struct Flaw: Sendable {
@@ -9,17 +11,21 @@ package struct Flaw: Sendable {
     package let summary: String
     /// In so many schedules it must have been caught.
     package let limit: Int
+    /// Of the models; a flaw of Swift code is known by its name.
     let flaws: Flaws
 
-    private init(_ name: String, _ flaws: Flaws, limit: Int = 20_000, _ summary: String) {
+    init(_ name: String, _ flaws: Flaws = [], limit: Int = 20_000, _ summary: String) {
         self.name = name
         self.flaws = flaws
         self.limit = limit
         self.summary = summary
     }
 
-    /// All of them.
-    package static let all: [Flaw] = [
+    /// All that are built in.
+    package static let all = ofModels + ofCode
+
+    /// Those of the models.
+    private static let ofModels: [Flaw] = [
         Flaw("generations-without-nonce", .generationsWithoutNonce, "generations are counters from one"),
         Flaw("generations-from-the-clock", .generationsFromTheClock, "generations are counters that begin at the time"),
         Flaw(
@@ -44,6 +50,13 @@ package struct Flaw: Sendable {
             "an entity gets its generation by the first fill, not before the load"
         ),
         Flaw("bump-deletes", .bumpDeletes, "a bump deletes entries and leaves the generations"),
+        Flaw("bump-is-not-told", .bumpIsNotTold, "a bump of the namespace writes no key that is tracked"),
+        Flaw("apply-ignores-mark", .applyIgnoresMark, "a pass is applied whatever mark the head has"),
+        Flaw(
+            "mark-compared-once",
+            .markComparedOncePerBatch,
+            "of several scripts of a batch only the first compares the mark"
+        ),
         Flaw("vouched-at-the-script", .vouchesForTheScriptsTime, "a pass vouches for the time at which it is applied"),
         Flaw("ids-as-cursor", .idsAsCursor, "the claim takes the rows with ids above the last one"),
         Flaw("limit-on-the-claim", .limitOnTheClaim, "the claim takes a part of what is visible"),
@@ -55,6 +68,11 @@ package struct Flaw: Sendable {
         Flaw("new-pair-only", .newPairOnly, "an update of a link journals the new pair only"),
         Flaw("listen-after-the-drain", .listenAfterTheDrain, "the worker listens after its first pass"),
         Flaw("incarnation-survives", .incarnationSurvives, "a crash leaves no trace in the identity"),
+        Flaw(
+            "resolved-in-the-trigger",
+            .resolvedInTheTrigger,
+            "the trigger records links and environments as it sees them"
+        ),
         Flaw("triggers-unwatched", .triggersUnwatched, "the claim does not say that triggers are off"),
         Flaw("load-in-an-old-snapshot", .loadsInTheCallersSnapshot, "a load reads in a snapshot that was taken before"),
     ]

@@ -15,7 +15,7 @@ package struct SchedulePlan: Sendable {
         // Postgres.
         case sessionEnds, sessionIsCut, postgresRestarts, postgresCrashes, postgresFailsOver, triggersOff
         // Processes.
-        case workerPauses, workerDies, readerPauses, readerDies, writerDies
+        case workerPauses, workersFallSilent, workerDies, readerPauses, readerDies, writerDies
     }
 
     var flaws: Flaws
@@ -32,6 +32,12 @@ package struct SchedulePlan: Sendable {
     var writerCount = 2
     var transactionsPerWriter = 3
     var statementsPerTransaction = 2
+    /// For how long at most a writer thinks between two statements.
+    var hesitation: Int64 = 0
+    /// Whether some writers link what others move, and neither sees the other.
+    var isCrossing = false
+    /// Of how many statements one writes all rows; 0 for none beyond the usual.
+    var bulkiness = 0
     /// How long the busy part lasts.
     var duration: Int64 = 4_000_000_000
     var faults: [(time: Int64, fault: Fault)] = []
@@ -52,6 +58,8 @@ package struct SchedulePlan: Sendable {
     var sharingWaits = true
     /// Of how many writes of Redis the replica lacks one for a while.
     var replicaLag = 3
+    /// The replica takes over but one of so many writes.
+    var replicaStall = 1
     /// Whether a commit is acknowledged before it is on disk.
     var commitsAsynchronously = false
     /// Of how many ways of a message one is slow.
@@ -77,6 +85,15 @@ package struct SchedulePlan: Sendable {
         writerCount = 1 + random.below(3)
         transactionsPerWriter = 1 + random.below(3)
         statementsPerTransaction = 1 + random.below(2)
+        hesitation = [0, 0, 0, 5_000_000, 20_000_000, 100_000_000][random.below(6)]
+        if hesitation > 0 { statementsPerTransaction = 2 }
+        isCrossing = random.chance(oneIn: 6)
+        if isCrossing {
+            (detectors, workflows) = ([1], [1])
+            (writerCount, transactionsPerWriter, statementsPerTransaction) = (2, 3, 1)
+            hesitation = 20_000_000
+            lookupsPerReader += 3
+        }
         duration = [200_000_000, 200_000_000, 800_000_000, 800_000_000, 3_000_000_000, 8_000_000_000][random.below(6)]
         hasNearCache = random.chance(oneIn: 3)
         degradedSeconds = [60, 60, 2, 0][random.below(4)]
@@ -89,6 +106,7 @@ package struct SchedulePlan: Sendable {
         variantsPerEntity = random.chance(oneIn: 8) ? 1 : 64
         sharingWaits = !random.chance(oneIn: 4)
         replicaLag = 2 + random.below(4)
+        replicaStall = random.chance(oneIn: 4) ? 4 : 1
         commitsAsynchronously = random.chance(oneIn: 3)
         slowness = [6, 12, 40][random.below(3)]
         tokens = random.chance(oneIn: 3)
@@ -101,7 +119,12 @@ package struct SchedulePlan: Sendable {
             workerCount = max(1, workerCount)
             // Whoever keeps something in memory has to be told of bumps of the namespace, too.
             hasNearCache = random.chance(oneIn: 2)
-            if random.chance(oneIn: 2) { escalationRows = 1 }
+            if random.chance(oneIn: 2) {
+                escalationRows = 1
+                bulkiness = 2
+                if workflows.count == 1 { workflows = [1, 2] }
+                lookupsPerReader += 4
+            }
             notificationLoss = 0
             factsFail = false
             readsFromReplica = false
@@ -126,6 +149,43 @@ package struct SchedulePlan: Sendable {
                     ambushes.append((ambush, 1 + random.below(5), fault))
                 } else {
                     faults.append((time, fault))
+                }
+            }
+            // What a reader has stored is lost with the commit that it is from, often before anybody has claimed that.
+            if commitsAsynchronously, random.chance(oneIn: 2) {
+                ambushes.append((.filled, 1 + random.below(6), .postgresCrashes))
+                if random.chance(oneIn: 2) { notifies = false }
+            }
+            // What is written while the triggers are off, somebody would vouch for a poll later.
+            if random.chance(oneIn: 8) {
+                duration = max(duration, 3_000_000_000)
+                faults.append((max(0, bursts[random.below(bursts.count)] - 5_000_000), .triggersOff))
+            }
+            // A worker that stayed with the old primary, and one that found the new one.
+            if random.chance(oneIn: 8) {
+                workerCount = 2
+                faults.append((bursts[random.below(bursts.count)], .postgresFailsOver))
+            }
+            // The last promise runs out while somebody still reads.
+            if random.chance(oneIn: 12) {
+                (workerCount, duration) = (1, 10_000_000_000)
+                bursts = [500_000_000, 1_500_000_000, 9_000_000_000]
+                faults.append((1_000_000_000, .workersFallSilent))
+            }
+            // What memory was not told of, it would go on answering.
+            if hasNearCache, random.chance(oneIn: 2) {
+                duration = 10_000_000_000
+                bursts = [300_000_000, 500_000_000, 1_000_000_000, 8_000_000_000]
+                faults.append((800_000_000 + Int64(random.below(400_000_000)), .trackingIsCut))
+                lookupsPerReader += 4
+            }
+            // Between the look at the heads and the scripts of a pass, another dataset takes the place of the one looked at.
+            if random.chance(oneIn: 4) {
+                let fault: Fault = random.chance(oneIn: 4) ? .redisRestartsFromFile : .redisIsResynchronised
+                ambushes.append((.claimed, 2 + random.below(6), fault))
+                if detectors.count > 1 {
+                    entitiesPerScript = 1
+                    bulkiness = 2
                 }
             }
         }

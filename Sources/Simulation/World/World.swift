@@ -486,6 +486,8 @@ final class World: @unchecked Sendable {
         case .triggersOff:
             setTriggers(false, on: postgres)
         case .workerPauses: pause(workers.randomElement(using: &scheduler.random)?.process)
+        case .workersFallSilent:
+            for worker in workers { worker.process.pause() }
         case .readerPauses: pause(readers.randomElement(using: &scheduler.random)?.process)
         case .workerDies:
             guard let place = workers.indices.randomElement(using: &scheduler.random) else { return }
