@@ -46,24 +46,36 @@ package final class PassHistory: Sendable {
         package var report: PassReport
     }
 
-    private let passes = Mutex<[Pass]>([])
-    private static let kept = 256
+    private struct State {
+        var passes: [Pass] = []
+        /// The entities of all of them.
+        var entityCount = 0
+    }
+
+    private let state = Mutex(State())
+    /// How many passes are remembered at the most, how many entities of all of them, and how many changes of each.
+    private static let (passesKept, entitiesKept, changesKept) = (256, 100_000, 20)
 
     package init() {}
 
     /// Takes what a worker tells.
     @Sendable package func note(_ event: WorkerEvent) async {
         guard case .applied(let report) = event else { return }
-        passes.withLock { passes in
-            passes.append(Pass(at: .now, report: report))
-            if passes.count > Self.kept { passes.removeFirst(passes.count - Self.kept) }
+        var pass = Pass(at: .now, report: report)
+        pass.report.changes = Array(report.changes.suffix(Self.changesKept))
+        state.withLock { state in
+            state.passes.append(pass)
+            state.entityCount += pass.report.scopes.entities.count
+            while state.passes.count > Self.passesKept || state.entityCount > Self.entitiesKept {
+                state.entityCount -= state.passes.removeFirst().report.scopes.entities.count
+            }
         }
     }
 
     /// The passes that invalidate an entry, the newest first, ten at the most.
     func covering(_ name: EntryName, in namespace: CacheNamespace) -> [Pass] {
-        passes.withLock { passes in
-            let covering = passes.reversed().lazy.filter { pass in
+        state.withLock { state in
+            let covering = state.passes.reversed().lazy.filter { pass in
                 pass.report.namespace == namespace
                     && (!pass.report.resetBuckets.isEmpty || pass.report.scopes.covers(name.entity, name.variant))
             }

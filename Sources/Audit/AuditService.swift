@@ -89,7 +89,9 @@ package struct AuditService: Service {
 private actor AuditRecord {
     private let logger: Logger
     private let telemetry = AuditTelemetry()
-    private var totals: [String: AuditTally] = [:]
+    private var round: [String: AuditTally] = [:]
+    /// What the round before has brought; to look at the same entries again shows nothing more of them.
+    private var lastRound: [String: AuditTally] = [:]
     private var retry = AuditRecord.shortestRetry
     /// The failure that was told last, so that it is told once.
     private var told: String?
@@ -103,9 +105,9 @@ private actor AuditRecord {
 
     func take(_ batch: Auditor.Batch) {
         for (cache, tally) in batch.tallies {
-            let total = (totals[cache] ?? AuditTally()) + tally
-            totals[cache] = total
-            telemetry.audited(cache, tally, total: total)
+            let own = (round[cache] ?? AuditTally()) + tally
+            round[cache] = own
+            telemetry.audited(cache, tally, proven: lastRound[cache] ?? own)
         }
         for finding in batch.findings where finding.verdict == .inconsistent {
             logger.error("A cached entry is wrong", metadata: finding.metadata)
@@ -116,7 +118,8 @@ private actor AuditRecord {
 
     func roundEnded() {
         telemetry.roundEnded()
-        for (cache, total) in totals.sorted(by: { $0.key < $1.key }) {
+        (lastRound, round) = (round, [:])
+        for (cache, total) in lastRound.sorted(by: { $0.key < $1.key }) {
             logger.debug(
                 "Audited a round",
                 metadata: [

@@ -20,7 +20,18 @@ package struct AuditTally: Hashable, Sendable {
     package var total: Int { checked + inFlight + undecided + notServed }
 
     /// What has been shown.
-    package var bound: ErrorRateBound { ErrorRateBound(checked: checked, wrong: inconsistent) }
+    ///
+    /// What could not be told counts as wrong: only entries that differ are ever undecided, so to leave them out would be to choose
+    /// the entries by whether they are right.
+    package var bound: ErrorRateBound {
+        ErrorRateBound(checked: checked + undecided, wrong: inconsistent + undecided)
+    }
+
+    /// Whether all that was looked at is right; nil where that could not be told, or nothing was held against the database.
+    package var isWell: Bool? {
+        if inconsistent > 0 { return false }
+        return undecided == 0 && checked > 0 ? true : nil
+    }
 
     mutating func add(_ verdict: Verdict) {
         switch verdict {

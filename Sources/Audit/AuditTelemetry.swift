@@ -3,7 +3,7 @@
 // | metric | type | labels | meaning |
 // |---|---|---|---|
 // | `freshet_audited_entries_total` | counter | `cache`; `verdict`: consistent, in_flight, inconsistent, undecided, not_served | entries |
-// | `freshet_audit_nines` | gauge | `cache` | how many nines have been shown since the start, see ``ErrorRateBound`` |
+// | `freshet_audit_nines` | gauge | `cache` | how many nines the last round has shown, see ``ErrorRateBound`` |
 // | `freshet_audit_rounds_total` | counter | | walks through all that is cached |
 // | `freshet_audit_failures_total` | counter | | what kept it from auditing, each followed by another try |
 //
@@ -31,8 +31,8 @@ struct AuditTelemetry: Sendable {
 
     /// - Parameters:
     ///   - tally: Of one batch.
-    ///   - total: Since the start.
-    func audited(_ cache: String, _ tally: AuditTally, total: AuditTally) {
+    ///   - proven: Of the last round that was finished, or of the first one so far.
+    func audited(_ cache: String, _ tally: AuditTally, proven: AuditTally) {
         let counts = [
             ("consistent", tally.consistent), ("in_flight", tally.inFlight), ("inconsistent", tally.inconsistent),
             ("undecided", tally.undecided), ("not_served", tally.notServed),
@@ -41,6 +41,6 @@ struct AuditTelemetry: Sendable {
             Counter(label: "freshet_audited_entries_total", dimensions: [("cache", cache), ("verdict", verdict)])
                 .increment(by: count)
         }
-        Gauge(label: "freshet_audit_nines", dimensions: [("cache", cache)]).record(total.bound.nines)
+        Gauge(label: "freshet_audit_nines", dimensions: [("cache", cache)]).record(proven.bound.nines)
     }
 }

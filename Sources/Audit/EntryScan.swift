@@ -44,7 +44,7 @@ struct EntryScan {
     private static let bucketsPerStep = 250
     /// How much longer than a step the pause behind it is.
     private static let pauseFactor = 9
-    private static let longestPause = Duration.seconds(1)
+    private static let longestPause = Duration.seconds(30)
 
     /// - Parameters:
     ///   - namespaces: All behind one prefix.

@@ -53,7 +53,7 @@ package struct ErrorRateBound: Hashable, Sendable {
     }
 
     /// How many nines the rate of right entries has at the least: 3 for 99.9 %.
-    package var nines: Double { max(0, -log10(rate)) }
+    package var nines: Double { rate < 1 ? -log10(rate) : 0 }
 
     /// I_x(a, b).
     private static func regularizedBeta(_ x: Double, _ a: Double, _ b: Double) -> Double {

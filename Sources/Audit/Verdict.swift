@@ -199,7 +199,9 @@ struct Inquiry: Sendable {
         latest = reading
         guard let truth else { return .loadTruth }
         // Gone by itself: a bump of an entity that is there leaves it there.
-        if reading.generations.entity == nil { return .settled(.undecided(.vanished)) }
+        if reading.generations.entity == nil || reading.generations.namespace == nil {
+            return .settled(.undecided(.vanished))
+        }
         if reading.generations != first.generations { return .settled(.inFlight(.invalidated)) }
         guard let current = reading.served(timeToLive: timeToLive) else { return .settled(.undecided(.vanished)) }
         if current != entry {

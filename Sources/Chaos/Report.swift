@@ -11,7 +11,19 @@ struct Report {
 
     var isWell: Bool {
         checker.tally.violations.isEmpty && checker.history.lost.isEmpty && cached.differences.isEmpty
-            && checker.tally.answers > 0 && cached.compared > 0
+            && untried.isEmpty
+    }
+
+    /// What a run has to have seen to say anything, and has not.
+    private var untried: [String] {
+        let tally = checker.tally
+        let trusts = [Lookup.Trust.healthy, .degraded, .unreachable]
+        var untried = trusts.filter { tally.byTrust[$0] == nil }.map { "\($0)" }
+        untried += [Lookup.Source.hit, .near, .loaded].filter { tally.bySource[$0] == nil }.map { "\($0)" }
+        if tally.withToken == 0 { untried.append("with a token") }
+        if checker.history.tally.acknowledged == 0 { untried.append("acknowledged transactions") }
+        if cached.compared == 0 { untried.append("cached at the end") }
+        return untried
     }
 
     var lines: [String] {
@@ -39,6 +51,7 @@ struct Report {
         lines += checker.history.lost.prefix(10).map { "  lost: transaction \(String($0.id, radix: 36))" }
         let violations = Violation.Kind.allCases.filter { tally.violations[$0] != nil }
             .map { "\($0.rawValue) \(tally.violations[$0] ?? 0)" }
+        if !untried.isEmpty { lines.append("too little was tried: none \(untried.joined(separator: ", none "))") }
         lines.append("violations: \(violations.isEmpty ? "none" : violations.joined(separator: ", "))")
         return lines
     }

@@ -102,9 +102,11 @@ struct AuditCommand: AsyncParsableCommand {
         }
         Terminal.endProgress()
         await run.redis.close()
-        try result.get()
         let report = AuditReport(selection: selection, sums: run.sums)
+        // What was seen before it failed is told all the same.
+        if case .failure = result, report.sums.total.total == 0 { return try result.get() }
         try Terminal.write(json ? report.json.line : report.text(Terminal.standardOutput()))
+        try result.get()
         if report.sums.total.inconsistent > 0 { throw ExitStatus.unwell.exitCode }
     }
 }
@@ -150,6 +152,7 @@ private final class AuditRun: Sendable {
         do {
             while true {
                 try await auditor.round(selection) { try await take($0) }
+                state.withLock { $0.endRound() }
                 guard isEndless else { break }
                 // An empty Redis is not walked without pause.
                 try await Task.sleep(for: .seconds(1))
@@ -167,7 +170,9 @@ private final class AuditRun: Sendable {
             return sums
         }
         for finding in batch.findings {
-            let change = try await mend(finding)
+            let mended: Result<String?, any Error>
+            do { mended = .success(try await mend(finding)) } catch { mended = .failure(error) }
+            let change = try? mended.get()
             // To people the sums say why something could not be told.
             guard printsJSON || finding.verdict == .inconsistent else { continue }
             Terminal.endProgress()
@@ -176,6 +181,7 @@ private final class AuditRun: Sendable {
                     ? AuditReport.json(of: finding, repairedBy: change).line
                     : AuditReport.text(of: finding, repairedBy: change, Terminal.standardOutput())
             )
+            _ = try mended.get()
         }
         Terminal.showProgress(AuditReport.progress(sums))
     }

@@ -9,11 +9,26 @@ struct AuditSums: Sendable {
     var reasons: [String: Int] = [:]
     /// How many entries the last round has found in Redis.
     var foundCount = 0
+    private var round = AuditTally()
+    private var lastRound: AuditTally?
 
     var total: AuditTally { tallies.values.reduce(AuditTally(), +) }
 
+    /// What the nines are about: one round, the last that was finished if there is one.
+    ///
+    /// To look at the same entries again shows nothing more of them.
+    var proven: AuditTally { lastRound ?? round }
+
+    mutating func endRound() {
+        lastRound = round
+        round = AuditTally()
+    }
+
     mutating func add(_ batch: Auditor.Batch) {
-        for (cache, tally) in batch.tallies { tallies[cache] = (tallies[cache] ?? AuditTally()) + tally }
+        for (cache, tally) in batch.tallies {
+            tallies[cache] = (tallies[cache] ?? AuditTally()) + tally
+            round = round + tally
+        }
         for finding in batch.findings {
             if let reason = finding.verdict.reason { reasons[reason, default: 0] += 1 }
         }
@@ -33,8 +48,11 @@ struct AuditReport {
         return .object([
             ("audit", .string("sums")),
             ("selection", .string(selection == .all ? "all" : "sample")),
-            ("well", .bool(sums.total.inconsistent == 0)),
+            ("well", sums.total.isWell.map { .bool($0) } ?? .null),
             ("total", Self.json(of: sums.total)),
+            ("wrong_rate_bound", .number(sums.proven.bound.rate)),
+            ("confidence", .number(ErrorRateBound.confidence)),
+            ("nines", .number(sums.proven.bound.nines)),
             ("caches", .object(caches.map { ($0.key, Self.json(of: $0.value)) })),
             ("reasons", .object(sums.reasons.sorted { $0.key < $1.key }.map { ($0.key, .integer(Int64($0.value))) })),
         ])
@@ -48,9 +66,6 @@ struct AuditReport {
             ("inconsistent", .integer(Int64(tally.inconsistent))),
             ("undecided", .integer(Int64(tally.undecided))),
             ("not_served", .integer(Int64(tally.notServed))),
-            ("wrong_rate_bound", .number(tally.bound.rate)),
-            ("confidence", .number(ErrorRateBound.confidence)),
-            ("nines", .number(tally.bound.nines)),
         ])
     }
 
@@ -62,14 +77,14 @@ struct AuditReport {
         func count(_ name: String, _ value: Int, _ style: Terminal.Style, _ text: String) -> String {
             row(name, value == 0 ? "0" : "\(terminal.style(String(value), style))\(text.isEmpty ? "" : "  \(text)")")
         }
+        let verdict =
+            switch total.isWell {
+            case true?: terminal.style("well", .green, .bold)
+            case false?: terminal.style("not well", .red, .bold)
+            case nil: terminal.style(total.checked > 0 ? "not all told" : "nothing told", .yellow)
+            }
         var lines = [
-            row(
-                "audit",
-                total.inconsistent > 0
-                    ? terminal.style("not well", .red, .bold)
-                    : total.checked > 0
-                        ? terminal.style("well", .green, .bold) : terminal.style("nothing told", .yellow)
-            ),
+            row("audit", verdict),
             row(
                 "entries",
                 "\(total.total) looked at, \(selection == .all ? "all" : "a sample") of \(sums.foundCount) in Redis"
@@ -82,13 +97,13 @@ struct AuditReport {
         if total.notServed > 0 {
             lines.append(count("not served", total.notServed, .faint, "no reader would be given them"))
         }
-        if total.checked > 0 {
-            let bound = total.bound
+        let bound = sums.proven.bound
+        if bound.checked > 0 {
             lines.append(
                 row(
                     "nines",
                     "\(Self.rounded(bound.nines, 1)): with 95 % confidence at most \(Self.percent(bound.rate)) are wrong, by "
-                        + "\(total.consistent) right of \(total.checked)"
+                        + "\(sums.proven.consistent) right of \(bound.checked)"
                 )
             )
         }
@@ -238,7 +253,8 @@ struct AuditReport {
     static func text(of finding: AuditFinding, repairedBy change: String?, _ terminal: Terminal) -> String {
         func row(_ name: String, _ text: String) -> String { "  \(terminal.style(name.padded(to: 11), .faint))\(text)" }
         var lines = [
-            "\(terminal.style("✗", .red)) \(terminal.style("\(finding.key) e:\(finding.name.variant)", .bold))"
+            "\(terminal.style("✗", .red)) "
+                + terminal.style(Redaction.visible("\(finding.key) e:\(finding.name.variant)"), .bold)
                 + " differs from the database, though all that the database shows has been applied",
             row("difference", finding.difference?.text ?? "unknown"),
         ]
@@ -258,7 +274,8 @@ struct AuditReport {
         let count = finding.journal?.count ?? 0
         lines.append(row("journal", journal.isEmpty ? "nothing waits" : "\(count) rows, the newest:"))
         for change in journal.prefix(5) {
-            lines.append(row("", "\(change.id) \(change.subject) \(change.operation) \(change.keys)"))
+            let line = "\(change.id) \(change.subject) \(change.operation) \(change.keys)"
+            lines.append(row("", Redaction.visible(line)))
         }
         if let change { lines.append(row("repair", "change \(change) of the journal")) }
         return lines.joined(separator: "\n")
@@ -274,7 +291,7 @@ struct AuditReport {
             case .text(let bytes): "\"\(String(decoding: bytes, as: UTF8.self))\""
             case .moment(let value): Timestamp(microsecondsSince1970: value).text()
             }
-        let line = text.replacing("\n", with: "\\n")
+        let line = Redaction.visible(text.replacing("\n", with: "\\n"))
         return line.count > 120 ? "\(line.prefix(120))…" : line
     }
 }

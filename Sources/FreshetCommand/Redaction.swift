@@ -16,7 +16,12 @@ enum Redaction {
             .split(whereSeparator: \.isNewline)
             .map { $0.trimmingSpaces() }
             .joined(separator: " ")
-        return String(String.UnicodeScalarView(line.unicodeScalars.map { $0.isControl ? " " : $0 }))
+        return visible(line)
+    }
+
+    /// The text with a space for each character that a terminal might obey.
+    static func visible(_ text: String) -> String {
+        String(String.UnicodeScalarView(text.unicodeScalars.map { $0.isControl ? " " : $0 }))
     }
 
     /// Where passwords stand: `scheme://…:HERE@…`, `password=HERE`, `password='HERE'`, in order.

@@ -58,17 +58,17 @@ struct RunCommand: AsyncParsableCommand {
         configuration.limits = settings.limits
         // Several passes fit into a lease, however short it is.
         configuration.pollInterval = min(configuration.pollInterval, settings.limits.lease / 4)
-        let history = PassHistory()
+        let history = settings.auditRate > 0 ? PassHistory() : nil
         let worker = InvalidationWorker(
             postgres: settings.postgres,
             redis: redis,
             configuration: configuration,
             logger: logger,
-            onEvent: history.note
+            onEvent: { await history?.note($0) }
         )
         let auditRedis = RedisNode(settings.redis, logger: logger)
         var services: [any Service] = [CheckedWorker(worker: worker, settings: settings, logger: logger)]
-        if settings.auditRate > 0 {
+        if let history {
             services.append(Self.auditor(settings, redis: auditRedis, history: history, logger: logger))
         }
         let interruption = Interruption()

@@ -30,7 +30,8 @@
 //
 // Sound: with the promises kept, each rule follows for the true c's, and each test is weaker than its rule, because sent ≤ c ≤
 // known. So a violation is one, whatever was paused and for how long: bounds are measured, never assumed. Not complete: a value
-// that came back (a workflow linked again) is taken for its latest time, and an answer within the intervals passes.
+// that came back (a workflow linked again) is taken for its latest time, an answer within the intervals passes, and so does the value
+// of a transaction whose outcome nobody knows, until the next one under its lock.
 // What is assumed: clocks run at the same rate, the readers load from the server that takes writes, and no server that was
 // replaced by a promotion serves on.
 

@@ -5,7 +5,7 @@ struct RESPEncoder {
     /// What has been encoded so far.
     private(set) var buffer = ByteBuffer()
 
-    /// The most bytes that one command may have: as many as a server holds of one client's requests, unless told otherwise
+    /// The most bytes that may be sent at once: as many as a server holds of one client's requests, unless told otherwise
     /// (`client-query-buffer-limit`).
     private static let maximumByteCount = 1 << 30
     /// What the beginning of an array takes at the most.
@@ -14,8 +14,14 @@ struct RESPEncoder {
     init() {}
 
     /// An encoder with the room for some commands.
-    init(for commands: [RedisCommand]) {
-        buffer.reserveCapacity(commands.reduce(0) { $0 + Self.headerLength + $1.parts.byteCount })
+    init(for commands: [RedisCommand]) throws(RedisError) {
+        let byteCount = commands.reduce(0) { $0 + Self.headerLength + $1.parts.byteCount }
+        // Before any of it is copied; a buffer of more than 4 GiB would trap.
+        guard byteCount <= Self.maximumByteCount else {
+            let names = Set(commands.map(\.name)).sorted().joined(separator: ", ")
+            throw RedisError(.commandTooLarge, "\(names): \(byteCount) bytes at once are too many; send less at a time")
+        }
+        buffer.reserveCapacity(byteCount)
     }
 
     /// Adds a command.

@@ -14,7 +14,7 @@ protocol RequestSink: AnyObject, Sendable {
 extension RequestSink {
     /// Sends some commands as one pipeline and waits for their replies.
     func replies(to commands: [RedisCommand], timeLimit: Duration) async throws(RedisError) -> [RedisReply] {
-        var encoder = RESPEncoder(for: commands)
+        var encoder = try RESPEncoder(for: commands)
         for command in commands {
             try encoder.encode(command)
         }

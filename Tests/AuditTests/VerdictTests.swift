@@ -27,7 +27,7 @@ import Testing
         time: Int64 = 2_000_000
     ) -> EntryReading {
         var head = Head.absent
-        head.generation = generation(generations.0)
+        head.generation = generations.0 == 0 ? nil : generation(generations.0)
         head.postgres = postgres
         head.snapshot = applied.flatMap { TransactionSnapshot($0) }
         let stamp = EntryStamp(
@@ -182,7 +182,8 @@ import Testing
 
     @Test func `an entry that goes by itself is undecided`() throws {
         for gone in [
-            reading((1, 0, 0)), reading(content: .absent), reading(content: .damaged), reading(time: 62_000_000),
+            reading((1, 0, 0)), reading((0, 1, 0)),
+            reading(content: .absent), reading(content: .damaged), reading(time: 62_000_000),
         ] {
             var inquiry = try inquiry()
             _ = inquiry.take(truth())

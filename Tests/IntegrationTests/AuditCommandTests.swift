@@ -48,10 +48,10 @@ import Testing
             let json = try await freshet(["audit", "--all", "--json"] + flags)
             #expect(json.status == .exited(0))
             let sums = try json.decoded(Sums.self)
-            #expect(sums.audit == "sums" && sums.selection == "all" && sums.well)
+            #expect(sums.audit == "sums" && sums.selection == "all" && sums.well == true)
             #expect(sums.total.checked == 2 && sums.total.consistent == 2 && sums.caches["workflows"]?.checked == 2)
             // 0.05^(1/2).
-            #expect(abs(sums.total.wrong_rate_bound - 0.776_393) < 1e-6 && sums.total.nines > 0.1)
+            #expect(abs(sums.wrong_rate_bound - 0.776_393) < 1e-6 && sums.nines > 0.1)
         }
     }
 
@@ -76,11 +76,14 @@ import Testing
             #expect(entry.difference.only_in_database == [10] && entry.journal.rows == 0)
             #expect(entry.stamp.entity == entry.generations.entity && entry.head.trust == "healthy")
             let sums = try JSONDecoder().decode(Sums.self, from: Data(try #require(lines.last).utf8))
-            #expect(!sums.well && sums.total.inconsistent == 1 && sums.total.consistent == 1)
+            #expect(sums.well == false && sums.total.inconsistent == 1 && sums.total.consistent == 1)
 
             // Mending takes more than reading.
             let refused = try await freshet(["audit", "--all", "--repair"] + flags)
             #expect(refused.status == .exited(77) && refused.complaint.contains("freshet_worker"), "\(refused)")
+            // What cannot be mended is told all the same.
+            #expect(refused.output.contains("\(scenario.key(2)) e:-"), "\(refused)")
+            #expect(refused.output.contains("not well"), "\(refused)")
             let mender = scenario.servers.postgres.connectionString(
                 database: scenario.database,
                 user: Servers.Roles.worker
@@ -115,6 +118,7 @@ import Testing
             #expect(json.status == .exited(0), "\(json)")
             #expect(json.output.contains("\"verdict\":\"undecided\""), "\(json)")
             #expect(json.output.contains("\"undecided\":1"), "\(json)")
+            #expect(json.output.contains("\"well\":null"), "\(json)")
         }
     }
 
@@ -155,14 +159,14 @@ private struct Sums: Decodable {
         var inconsistent: Int
         var undecided: Int
         var not_served: Int
-        var wrong_rate_bound: Double
-        var confidence: Double
-        var nines: Double
     }
 
     var audit: String
     var selection: String
-    var well: Bool
+    var well: Bool?
+    var wrong_rate_bound: Double
+    var confidence: Double
+    var nines: Double
     var total: Tally
     var caches: [String: Tally]
     var reasons: [String: Int]

@@ -1,0 +1,34 @@
+import Testing
+
+@testable import Audit
+
+/// What the sums of an audit may claim.
+struct AuditTallyTests {
+    private func tally(consistent: Int, inFlight: Int = 0, inconsistent: Int = 0, undecided: Int = 0) -> AuditTally {
+        var tally = AuditTally()
+        tally.consistent = consistent
+        tally.inFlight = inFlight
+        tally.inconsistent = inconsistent
+        tally.undecided = undecided
+        return tally
+    }
+
+    @Test func `what could not be told counts as wrong`() {
+        // Entries are undecided where they differ and nobody vouches: a sample in which a tenth is stale shows less than one nine.
+        let bound = tally(consistent: 900, undecided: 100).bound
+        #expect(bound.checked == 1_000 && bound.wrong == 100 && bound.nines < 1)
+        #expect(tally(consistent: 0, undecided: 7).bound.nines == 0)
+        #expect(tally(consistent: 1_000, inFlight: 5).bound.wrong == 0)
+    }
+
+    @Test func `it is well only where all was told and something was held against the database`() {
+        #expect(tally(consistent: 3, inFlight: 1).isWell == true)
+        #expect(tally(consistent: 3, undecided: 1).isWell == nil)
+        #expect(tally(consistent: 3, inconsistent: 1, undecided: 1).isWell == false)
+        #expect(tally(consistent: 0).isWell == nil)
+    }
+
+    @Test func `nothing shown is no nine, and not one below`() {
+        #expect(ErrorRateBound(checked: 3, wrong: 3).nines.sign == .plus)
+    }
+}
