@@ -152,7 +152,7 @@ let package = Package(
             name: "Chaos",
             dependencies: [
                 "Freshet", "FreshetPostgres", "History", "Keyspace", "LocalServices", "Migrations", "Postgres", "Redis",
-                argumentParser, logging, nioCore, nioPosix,
+                "Surroundings", argumentParser, logging, nioCore, nioPosix,
             ],
             swiftSettings: settings
         ),
@@ -184,7 +184,11 @@ let package = Package(
             dependencies: ["InvalidationWorker", "Keyspace", "Redis"],
             swiftSettings: settings
         ),
-        .testTarget(name: "AuditTests", dependencies: ["Audit", "Freshet", "Keyspace"], swiftSettings: settings),
+        .testTarget(
+            name: "AuditTests",
+            dependencies: ["Audit", "Freshet", "Keyspace", "Surroundings"],
+            swiftSettings: settings
+        ),
         .testTarget(name: "HistoryTests", dependencies: ["History"], swiftSettings: settings),
         .testTarget(
             name: "SimulationTests",
@@ -209,8 +213,8 @@ let package = Package(
             name: "IntegrationTests",
             dependencies: [
                 "Audit", "Freshet", "FreshetPostgres", "InvalidationWorker", "Keyspace", "LocalServices", "Migrations",
-                "Postgres", "Redis", "Simulation", "TestSupport", logging, metrics, metricsTestKit, nioCore, nioPosix,
-                serviceLifecycle, subprocess,
+                "Postgres", "Redis", "Simulation", "Surroundings", "TestSupport", logging, metrics, metricsTestKit,
+                nioCore, nioPosix, serviceLifecycle, subprocess,
             ],
             swiftSettings: settings
         ),

@@ -1,5 +1,6 @@
 import History
 import Postgres
+import Surroundings
 
 /// Changes anything of the arena, with no lock but those of its rows, so that transactions meet that do not see each other.
 struct ArenaWriter {
@@ -13,7 +14,7 @@ struct ArenaWriter {
                     try await connection.run(script: "SET lock_timeout = '5s'")
                     while !termination.isRequested {
                         try await write(connection)
-                        try await Task.sleep(for: .milliseconds(5 + randomness.roll(40)))
+                        try await Task.sleep(for: .milliseconds(5 + randomness.below(40)))
                     }
                 } catch {
                     await connection.close()
@@ -31,8 +32,11 @@ struct ArenaWriter {
     private mutating func write(_ connection: PostgresConnection) async throws {
         do {
             try await connection.run(script: "BEGIN")
-            for _ in 0...randomness.roll(3) { try await connection.run(script: statement()) }
-            _ = try await connection.query(randomness.chance(8) ? "ROLLBACK" : "COMMIT", timeLimit: .seconds(120))
+            for _ in 0...randomness.below(3) { try await connection.run(script: statement()) }
+            _ = try await connection.query(
+                randomness.chance(oneIn: 8) ? "ROLLBACK" : "COMMIT",
+                timeLimit: .seconds(120)
+            )
         } catch let error as PostgresError where error.isRolledBack {
             try await connection.run(script: "ROLLBACK")
         }
@@ -40,11 +44,11 @@ struct ArenaWriter {
 
     private mutating func statement() -> String {
         let arena = ChaosData.arena
-        let (detector, workflow) = (arena * 10 + 1 + randomness.roll(4), arena * 10 + 1 + randomness.roll(8))
-        let environment = ["NULL", "5", "6", "7"][randomness.roll(4)]
+        let (detector, workflow) = (arena * 10 + 1 + randomness.below(4), arena * 10 + 1 + randomness.below(8))
+        let environment = ["NULL", "5", "6", "7"][randomness.below(4)]
         let (detectors, workflows) = ("workflow_engine_detector", "workflow_engine_workflow")
         let links = "workflow_engine_detectorworkflow"
-        return switch randomness.roll(8) {
+        return switch randomness.below(8) {
         case 0: "UPDATE \(workflows) SET enabled = NOT enabled WHERE id = \(workflow)"
         case 1, 2: "UPDATE \(workflows) SET environment_id = \(environment) WHERE id = \(workflow)"
         case 3: "DELETE FROM \(links) WHERE detector_id = \(detector) AND workflow_id = \(workflow)"

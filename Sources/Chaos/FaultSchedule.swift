@@ -3,6 +3,7 @@
 // it comes back to one. At the beginning both workers are away for longer than degraded entries may be served. A fault that takes longer than planned (a base backup, on a busy machine) delays those of its lane.
 
 import History
+import Surroundings
 
 /// A fault, its time since the start, and how long it lasts.
 struct PlannedFault: Hashable, Sendable {
@@ -40,7 +41,7 @@ struct FaultSchedule: Sendable {
     ) -> [PlannedFault] {
         var planned: [PlannedFault] = []
         var deck: [Fault] = []
-        var at = Duration.milliseconds(1_500 + randomness.roll(2_000))
+        var at = Duration.milliseconds(1_500 + randomness.below(2_000))
         if let absence {
             planned.append(PlannedFault(at: at, fault: .bothWorkersKilled, lasts: absence))
             at += absence + .seconds(1)
@@ -49,10 +50,10 @@ struct FaultSchedule: Sendable {
             if deck.isEmpty { deck = Self.deck(lane, setsClock: setsClock, &randomness).shuffled(using: &randomness) }
             let fault = deck.removeLast()
             // Shorter than the lease, or longer.
-            let isLong = randomness.chance(3)
-            let lasts = Duration.milliseconds(isLong ? 2_500 + randomness.roll(3_500) : 100 + randomness.roll(1_500))
+            let isLong = randomness.chance(oneIn: 3)
+            let lasts = Duration.milliseconds(isLong ? 2_500 + randomness.below(3_500) : 100 + randomness.below(1_500))
             planned.append(PlannedFault(at: at, fault: fault, lasts: lasts))
-            at += lasts + .milliseconds(800 + randomness.roll(3_000))
+            at += lasts + .milliseconds(800 + randomness.below(3_000))
         }
         return planned
     }
@@ -61,7 +62,7 @@ struct FaultSchedule: Sendable {
         switch lane {
         case .redis:
             let steps: [Fault] = [
-                .redisClock(seconds: 1 + randomness.roll(20)), .redisClock(seconds: -1 - randomness.roll(4)),
+                .redisClock(seconds: 1 + randomness.below(20)), .redisClock(seconds: -1 - randomness.below(4)),
             ]
             let faults: [Fault] = [
                 .redisKilled, .redisRestored, .redisRestored, .redisSuspended, .redisFlushed, .redisEvicts, .redisFull,
@@ -80,7 +81,7 @@ struct FaultSchedule: Sendable {
             return [
                 .killed(workers[0]), .suspended(workers[0]), .suspended(workers[1]), .bothWorkersKilled,
                 .killed(readers[0]), .suspended(readers[1]), .suspended(.readerNear),
-                randomness.chance(2) ? .killed(.writer) : .suspended(.writer),
+                randomness.chance(oneIn: 2) ? .killed(.writer) : .suspended(.writer),
             ]
         case .network:
             return Fault.Disruption.allCases.flatMap { disruption in

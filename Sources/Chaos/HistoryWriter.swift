@@ -14,6 +14,7 @@
 import Freshet
 import History
 import Postgres
+import Surroundings
 
 /// Writes to what belongs to its owners, one transaction after another.
 struct HistoryWriter {
@@ -52,7 +53,7 @@ struct HistoryWriter {
                     while !termination.isRequested {
                         try await write(connection)
                         // Who writes everything does so now and then.
-                        let pause = owners.count == 1 ? 5 + randomness.roll(40) : 400 + randomness.roll(800)
+                        let pause = owners.count == 1 ? 5 + randomness.below(40) : 400 + randomness.below(800)
                         try await Task.sleep(for: .milliseconds(pause))
                     }
                 } catch {
@@ -91,7 +92,9 @@ struct HistoryWriter {
         on connection: PostgresConnection
     ) async throws -> (Transaction, Set<HistoryKey>, String) {
         let id = UInt64.random(in: 1...UInt64(Int64.max))
-        try await connection.run(script: randomness.chance(4) ? "BEGIN ISOLATION LEVEL REPEATABLE READ" : "BEGIN")
+        try await connection.run(
+            script: randomness.chance(oneIn: 4) ? "BEGIN ISOLATION LEVEL REPEATABLE READ" : "BEGIN"
+        )
         let list = PostgresParameter.array(owners.map { Int64($0) })
         let locked = try await connection.query(
             "SELECT owner, transaction FROM chaos_owner WHERE owner = ANY ($1::bigint[]) ORDER BY owner FOR UPDATE",
@@ -143,18 +146,18 @@ struct HistoryWriter {
 
     private mutating func statements(version: String) -> [String] {
         guard owners.count == 1 else { return bulk(version: version) }
-        return (0...randomness.roll(3)).map { _ in statement(of: owners[0], version: version) }
+        return (0...randomness.below(3)).map { _ in statement(of: owners[0], version: version) }
     }
 
     /// - Parameter version: What a workflow is named by that is touched, so that no set comes back that held it.
     private mutating func statement(of owner: Int, version: String) -> String {
-        let workflow = owner * 10 + 1 + randomness.roll(8)
-        let other = owner * 10 + 1 + randomness.roll(8)
-        let detector = owner * 10 + 1 + randomness.roll(4)
+        let workflow = owner * 10 + 1 + randomness.below(8)
+        let other = owner * 10 + 1 + randomness.below(8)
+        let detector = owner * 10 + 1 + randomness.below(4)
         let (detectors, workflows) = ("workflow_engine_detector", "workflow_engine_workflow")
         let links = "workflow_engine_detectorworkflow"
         let pair = "(detector_id, workflow_id)"
-        switch randomness.roll(16) {
+        switch randomness.below(16) {
         case 0...2: return "UPDATE \(workflows) SET name = '\(version)' WHERE id = \(workflow)"
         case 3: return "UPDATE \(workflows) SET name = '\(version)' WHERE id / 10 = \(owner)"
         case 4, 5: return "UPDATE \(workflows) SET enabled = NOT enabled WHERE id IN (\(workflow), \(other))"
@@ -184,14 +187,14 @@ struct HistoryWriter {
 
     private mutating func environment(of workflow: Int) -> String {
         if ChaosData.isGlobal(workflow) { return "NULL" }
-        let choice = randomness.roll(ChaosData.environments.count + (ChaosData.isRoamer(workflow) ? 1 : 0))
+        let choice = randomness.below(ChaosData.environments.count + (ChaosData.isRoamer(workflow) ? 1 : 0))
         return choice < ChaosData.environments.count ? "\(ChaosData.environments[choice])" : "NULL"
     }
 
     /// What concerns everybody, the arena as well.
     private mutating func bulk(version: String) -> [String] {
         let workflows = "workflow_engine_workflow"
-        let choice = hasFilled ? randomness.roll(8) : 0
+        let choice = hasFilled ? randomness.below(8) : 0
         hasFilled = true
         switch choice {
         case 0:
@@ -206,7 +209,7 @@ struct HistoryWriter {
             ]
         case 4: return ["UPDATE \(workflows) SET enabled = NOT enabled WHERE id % 3 = 0"]
         case 5:
-            let detector = 1 + randomness.roll(4)
+            let detector = 1 + randomness.below(4)
             return ["DELETE FROM workflow_engine_detectorworkflow WHERE detector_id % 10 = \(detector)"]
         default: return ["UPDATE \(workflows) SET name = '\(version)'"]
         }

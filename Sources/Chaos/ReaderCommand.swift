@@ -5,6 +5,7 @@ import History
 import Logging
 import Postgres
 import Redis
+import Surroundings
 
 /// A process that reads.
 struct ReaderCommand: AsyncParsableCommand {
@@ -67,12 +68,12 @@ struct ReaderCommand: AsyncParsableCommand {
     ) async throws {
         var randomness = SplitMix64(seed: seed)
         while !termination.isRequested {
-            let choice = randomness.roll(ChaosData.environments.count + 1)
+            let choice = randomness.below(ChaosData.environments.count + 1)
             let environment: DetectorEnvironment =
                 choice == 0 ? .global : .environment(Int64(ChaosData.environments[choice - 1]))
-            let detectors = ChaosData.detectors.shuffled(using: &randomness).prefix(6 + randomness.roll(8))
+            let detectors = ChaosData.detectors.shuffled(using: &randomness).prefix(6 + randomness.below(8))
             do {
-                if profile == .near, !randomness.chance(4) {
+                if profile == .near, !randomness.chance(oneIn: 4) {
                     for detector in detectors {
                         let began = Moment.now
                         let answer = try await lookup.workflows(ofDetector: detector, in: environment)
@@ -89,7 +90,7 @@ struct ReaderCommand: AsyncParsableCommand {
                 // A server is away; that is what this is about.
                 try await Task.sleep(for: .milliseconds(20))
             }
-            try await Task.sleep(for: .milliseconds(1 + randomness.roll(3)))
+            try await Task.sleep(for: .milliseconds(1 + randomness.below(3)))
         }
     }
 
@@ -127,7 +128,7 @@ struct ReaderCommand: AsyncParsableCommand {
             } catch {
                 try await Task.sleep(for: .milliseconds(20))
             }
-            try await Task.sleep(for: .milliseconds(1 + randomness.roll(6)))
+            try await Task.sleep(for: .milliseconds(1 + randomness.below(6)))
         }
     }
 }

@@ -5,6 +5,7 @@ import History
 import Logging
 import Postgres
 import Redis
+import Surroundings
 
 /// The process that writes.
 struct WriterCommand: AsyncParsableCommand {

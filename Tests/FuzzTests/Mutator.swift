@@ -1,3 +1,4 @@
+import Surroundings
 import TestSupport
 
 /// Breaks sound inputs, a little or thoroughly, by a seed.

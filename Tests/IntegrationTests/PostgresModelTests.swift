@@ -1,6 +1,7 @@
 import LocalServices
 import Postgres
 import Simulation
+import Surroundings
 import Testing
 
 @testable import InvalidationWorker

@@ -1,5 +1,6 @@
 import Foundation
 import Freshet
+import Surroundings
 import Testing
 
 /// Writers that do anything to anything at the same time, and readers that keep the cache filled with whatever they see:

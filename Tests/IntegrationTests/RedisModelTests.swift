@@ -2,6 +2,7 @@ import Keyspace
 import LocalServices
 import Redis
 import Simulation
+import Surroundings
 import Testing
 
 /// The simulation's Redis is held to a real one: the same commands, the same replies, the same keys afterwards.

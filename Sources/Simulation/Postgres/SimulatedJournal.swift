@@ -1,5 +1,6 @@
 import InvalidationWorker
 import Keyspace
+import Surroundings
 
 /// A worker's session with a simulated Postgres.
 final class SimulatedJournal: JournalSession, @unchecked Sendable {

@@ -1,5 +1,6 @@
 import Keyspace
 import Redis
+import Surroundings
 
 /// A Redis server among its clients: its clock, the files and replicas of its dataset, who is told of changes.
 ///

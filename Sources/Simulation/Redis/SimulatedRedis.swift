@@ -1,4 +1,5 @@
 import Redis
+import Surroundings
 
 /// A process's client of the simulated Redis: one connection at a time, in whose order everything is sent, executed and answered.
 ///

@@ -6,6 +6,8 @@
 //
 // A process that is paused runs no job, and hears of no event, until it goes on; the time goes on without it.
 
+package import Surroundings
+
 /// The time, what is ready, and what is to come.
 ///
 /// `@unchecked Sendable` because all of it is used on the one thread that runs the simulation.

@@ -1,5 +1,6 @@
 import Freshet
 import Keyspace
+import Surroundings
 
 #if canImport(FoundationEssentials)
     import FoundationEssentials

@@ -1,3 +1,5 @@
+import Surroundings
+
 /// What one schedule is like: how many of everything, how it is set up, what strikes it.
 ///
 /// All of it follows from the seed.

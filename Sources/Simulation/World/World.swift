@@ -6,6 +6,7 @@ import Keyspace
 import Logging
 import Postgres
 import Redis
+import Surroundings
 
 /// One simulated installation.
 ///

@@ -1,4 +1,5 @@
 import Postgres
+import Surroundings
 import Synchronization
 
 /// What happened how often.
