@@ -158,7 +158,7 @@ extension KeyspaceScript {
     ///  4. the Postgres identity to set;
     ///  5. the time to vouch for in µs, '' to vouch for nothing;
     ///  6. the lease in ms;
-    ///  7. the snapshot that has been applied, as `xmin:xmax:xip`, '' to leave it;
+    ///  7. the snapshot that has been applied, as `xmin:xmax:xip`, '' to leave it, which goes where the identity changes;
     ///  8. '1' to bump the namespace;
     ///  9. the nonce of this run;
     /// 10. the time to live of an entity in ms;
@@ -225,6 +225,8 @@ extension KeyspaceScript {
                 -- The head changes in every pass. This tells who keeps entries in memory that now none of them is valid.
                 redis.call('SET', KEYS[2], generation)
             end
+            -- Of another Postgres it would say of transactions there, which have the same numbers, that they were applied.
+            if postgres ~= ARGV[4] then redis.call('HDEL', head, 'snapshot') end
             redis.call('HSET', head, 'mark', ARGV[3], 'pg', ARGV[4], 'lease', ARGV[6])
             if ARGV[5] ~= '' then redis.call('HSET', head, 'vouched', ARGV[5]) end
             if ARGV[7] ~= '' then redis.call('HSET', head, 'snapshot', ARGV[7]) end

@@ -117,4 +117,26 @@ import Testing
             #expect(try await read(scenario, ReadToken(transaction: 3)).environment == .hit)
         }
     }
+
+    @Test func `what another Postgres has applied goes when the head changes hands`() async throws {
+        try await scenario { scenario, worker in
+            try await worker.stop()
+            try await scenario.command(
+                "HSET",
+                .string(scenario.headKey),
+                "pg",
+                "1/1/before",
+                "snapshot",
+                "1000000:1000000:"
+            )
+            // A pass that does not vouch publishes no snapshot of its own.
+            try await scenario.execute("ALTER TABLE workflow_engine_workflow DISABLE TRIGGER USER")
+            let next = try await scenario.startWorker(waitUntilVouched: false)
+            _ = try await eventually("the head to be of this Postgres") {
+                try await scenario.field("pg", of: scenario.headKey) == Array("1/1/before".utf8) ? nil : true
+            }
+            #expect(try await scenario.field("snapshot", of: scenario.headKey) == nil)
+            try await next.stop()
+        }
+    }
 }

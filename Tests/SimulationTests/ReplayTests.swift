@@ -37,6 +37,12 @@ struct ReplayTests {
         #expect(summary.answers > 500)
     }
 
+    /// 92214: a head that changed hands kept the snapshot of the Postgres before, and a token of the new one passed for applied.
+    @Test(arguments: [92_214])
+    func `a seed that broke an invariant once breaks none any more`(seed: Int) async throws {
+        #expect(try await history(ofSeed: seed).contains("seed \(seed) breaks nothing"))
+    }
+
     @Test func `a model that is wrong on purpose is noticed`() throws {
         let flaw = try #require(Flaw.all.first { $0.name == "old-environment-forgotten" })
         #expect(Simulation.catches(of: flaw, from: 1, times: 1).broken != "nothing")
