@@ -1,5 +1,6 @@
 import NIOCore
 import NIOPosix
+import TestSupport
 import Testing
 
 @testable import Redis
@@ -27,15 +28,13 @@ actor FakeServer {
     }
 
     private let listener: any Channel
-    private var received: AsyncStream<(Peer, [String])>.Iterator
+    private let received = SignalledQueue<(peer: Peer, words: [String])>()
 
     init() async throws {
-        let (stream, continuation) = AsyncStream.makeStream(of: (Peer, [String]).self)
-        received = stream.makeAsyncIterator()
         listener = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
-            .childChannelInitializer { channel in
+            .childChannelInitializer { [received] channel in
                 channel.eventLoop.makeCompletedFuture {
-                    try channel.pipeline.syncOperations.addHandler(Receiver(continuation))
+                    try channel.pipeline.syncOperations.addHandler(Receiver(received))
                 }
             }
             .bind(host: "127.0.0.1", port: 0).get()
@@ -52,11 +51,7 @@ actor FakeServer {
     ///
     /// Greetings are not among them.
     func next() async throws -> (peer: Peer, words: [String]) {
-        var iterator = received
-        let element = await iterator.next(isolation: self)
-        received = iterator
-        let (peer, words) = try #require(element)
-        return (peer, words)
+        try #require(await received.next())
     }
 
     func close() async throws {
@@ -67,11 +62,11 @@ actor FakeServer {
     private final class Receiver: ChannelInboundHandler {
         typealias InboundIn = ByteBuffer
 
-        private let continuation: AsyncStream<(Peer, [String])>.Continuation
+        private let received: SignalledQueue<(peer: Peer, words: [String])>
         private var decoder = RESPDecoder()
 
-        init(_ continuation: AsyncStream<(Peer, [String])>.Continuation) {
-            self.continuation = continuation
+        init(_ received: SignalledQueue<(peer: Peer, words: [String])>) {
+            self.received = received
         }
 
         func channelRead(context: ChannelHandlerContext, data: NIOAny) {
@@ -82,7 +77,7 @@ actor FakeServer {
                     if words.first == "CLIENT" {
                         peer.reply("+OK\r\n")
                     } else {
-                        continuation.yield((peer, words))
+                        received.append((peer, words))
                     }
                 }
             } catch {

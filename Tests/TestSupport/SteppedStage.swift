@@ -41,16 +41,12 @@ public final class SteppedStage: Sendable {
         public var trace: [String] = []
     }
 
-    private let events: AsyncStream<Event>
-    private let sink: AsyncStream<Event>.Continuation
+    private let events = SignalledQueue<Event>()
     private let executor: SteppingExecutor
 
     /// A stage on which nobody acts yet.
     public init() {
-        let (events, sink) = AsyncStream.makeStream(of: Event.self)
-        self.events = events
-        self.sink = sink
-        executor = SteppingExecutor { sink.yield(.job) }
+        executor = SteppingExecutor { [events] in events.append(.job) }
     }
 
     /// Starts a caller, whose jobs are steps; the first, number 0, is the one that is cancelled.
@@ -58,8 +54,8 @@ public final class SteppedStage: Sendable {
         caller: Int,
         _ body: @escaping @Sendable () async throws -> Answer
     ) -> Task<Answer, any Error> {
-        Task(executorPreference: executor) { [sink] in
-            defer { sink.yield(.ended(caller: caller)) }
+        Task(executorPreference: executor) { [events] in
+            defer { events.append(.ended(caller: caller)) }
             return try await body()
         }
     }
@@ -77,13 +73,13 @@ public final class SteppedStage: Sendable {
         _ perform: @escaping @Sendable (_ isCancelled: Bool) -> Void = { _ in }
     ) async -> Bool {
         let call = HeldCall(name, isForCallers: isForCallers, perform)
-        sink.yield(.call(call))
+        events.append(.call(call))
         return await call.wait()
     }
 
     /// What only the code under test retains has come to its end.
     public func forget() {
-        sink.yield(.forgotten)
+        events.append(.forgotten)
     }
 
     /// Takes steps until all callers have ended and everything is forgotten.
@@ -102,7 +98,6 @@ public final class SteppedStage: Sendable {
         var running = Set(0..<callerCount)
         var (count, isForgotten) = (0, false)
         var postponed: [HeldCall] = []
-        var events = events.makeAsyncIterator()
         func cancelWhereDue() {
             guard count == step, running.contains(0), !outcome.isCancelled else { return }
             outcome.isCancelled = true
