@@ -132,7 +132,7 @@ struct CacheReader<Key: Hashable & Sendable, Value: Sendable>: Sendable {
         let batches = chunks.map { batch($0, of: keys, withSnapshot: token != nil) }
         // Before anything is sent: from here on an invalidation is about this read as well.
         var nearRead = NearRead(of: keys, for: near, entity: definition.entity)
-        let sent = LocalTime.now(surroundings)
+        let sent = nearRead == nil ? nil : LocalTime.now(surroundings)
         let tracked: [[RedisReply]]?
         if let session = nearRead?.session {
             tracked = try await transact(batches, of: chunks, over: session.connection)
@@ -161,7 +161,7 @@ struct CacheReader<Key: Hashable & Sendable, Value: Sendable>: Sendable {
                     switch entry(at: place - places.lowerBound, of: entity, in: bucket, isKept: isKept) {
                     case .valid(let value, let stamp, let byteCount):
                         reading.findings.append(.hit(value))
-                        guard isKept, bucket.trust == .healthy, let time = bucket.time else { continue }
+                        guard isKept, let sent, bucket.trust == .healthy, let time = bucket.time else { continue }
                         let candidate = NearCache<Key, Value>.Shard.Candidate(
                             value: value,
                             byteCount: byteCount,

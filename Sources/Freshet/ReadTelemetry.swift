@@ -36,6 +36,7 @@
 import Instrumentation
 import Keyspace
 import Metrics
+import Surroundings
 import Tracing
 
 /// The metrics and spans of one cache.
@@ -44,7 +45,7 @@ struct ReadTelemetry: Sendable {
     private let lookupName: String
     private let hits: Counter
     private let nearHits: Counter
-    private let nearLookups: Counter
+    private let healthyLookups: Counter
     private let misses: [MissReason: Counter]
     private let lookups: [Trust: Counter]
     private let lookupDuration: Metrics.Timer
@@ -74,7 +75,7 @@ struct ReadTelemetry: Sendable {
         hits = counter("freshet_hits_total")
         nearHits = counter("freshet_near_hits_total")
         // At hand, because a lookup in memory is quicker than one in a dictionary and a hash.
-        nearLookups = counter("freshet_lookups_total", ("trust", Trust.healthy.rawValue))
+        healthyLookups = counter("freshet_lookups_total", ("trust", Trust.healthy.rawValue))
         misses = counters("freshet_misses_total", "reason", MissReason.all.map { ($0, $0.label) })
         lookups = counters("freshet_lookups_total", "trust", Trust.allCases.map { ($0, $0.rawValue) })
         lookupDuration = Metrics.Timer(label: "freshet_lookup_duration_seconds", dimensions: [("namespace", name)])
@@ -92,13 +93,13 @@ struct ReadTelemetry: Sendable {
     }
 
     func lookedUp(_ trust: Trust, hits hitCount: Int, misses reasons: some Sequence<MissReason>) {
-        lookups[trust]?.increment()
+        if trust == .healthy { healthyLookups.increment() } else { lookups[trust]?.increment() }
         hits.increment(by: hitCount)
         for reason in reasons { misses[reason]?.increment() }
     }
 
     func foundNear(_ count: Int) { nearHits.increment(by: count) }
-    func lookedUpNear() { nearLookups.increment() }
+    func lookedUpNear() { healthyLookups.increment() }
     func filled(_ outcome: FillOutcome) { fills[outcome]?.increment() }
     func fillWasForeign(count: Int) { foreignFills.increment(by: count) }
     func fillFailed(count: Int) { failedFills.increment(by: count) }
@@ -107,18 +108,21 @@ struct ReadTelemetry: Sendable {
     func trustChanged(to trust: Trust) { trustChanges[trust]?.increment() }
 
     /// A lookup: its span and its duration.
+    ///
+    /// - Parameter body: Is told when the lookup began, because to read the clock again would take as long as reading an entry.
     func lookUp<Result: Sendable>(
         _ keyCount: Int,
-        _ body: @Sendable () async throws -> Result
+        _ surroundings: Surroundings,
+        _ body: @Sendable (_ start: ContinuousClock.Instant) async throws -> Result
     ) async throws -> Result {
-        let start = ContinuousClock.now
-        defer { lookupDuration.record(duration: start.duration(to: .now)) }
+        let start = surroundings.now
+        defer { lookupDuration.record(duration: start.duration(to: surroundings.now)) }
         // Where nobody traces, to look for the tracer would take longer than reading an entry.
-        guard !(InstrumentationSystem.instrument is NoOpInstrument) else { return try await body() }
+        guard !(InstrumentationSystem.instrument is NoOpInstrument) else { return try await body(start) }
         return try await withSpan(lookupName, ofKind: .client) { span in
             span.attributes["db.system.name"] = "redis"
             describe(span, "lookup", keyCount)
-            return try await body()
+            return try await body(start)
         }
     }
 

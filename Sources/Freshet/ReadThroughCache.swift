@@ -162,7 +162,7 @@ public final class ReadThroughCache<Key: Hashable & Sendable, Value: Sendable>: 
     ///
     /// - Throws: `CancellationError` where the caller is cancelled.
     public func trust() async throws -> Trust {
-        let trust = try await read([], token: nil)?.trust ?? .unreachable
+        let trust = try await read([], token: nil, since: surroundings.now)?.trust ?? .unreachable
         note(trust)
         return trust
     }
@@ -195,8 +195,8 @@ public final class ReadThroughCache<Key: Hashable & Sendable, Value: Sendable>: 
         after token: ReadToken?,
         deadline: ContinuousClock.Instant?
     ) async throws -> (Trust, [CacheAnswer<Value>]) {
-        try await telemetry.lookUp(keys.count) {
-            try await before(deadline, surroundings) { try await self.lookUp(keys, after: token) }
+        try await telemetry.lookUp(keys.count, surroundings) { start in
+            try await before(deadline, surroundings) { try await self.lookUp(keys, after: token, since: start) }
         }
     }
 
@@ -217,8 +217,12 @@ public final class ReadThroughCache<Key: Hashable & Sendable, Value: Sendable>: 
         return (first, second)
     }
 
-    private func lookUp(_ keys: [Key], after token: ReadToken?) async throws -> (Trust, [CacheAnswer<Value>]) {
-        guard var reading = try await read(keys, token: token) else {
+    private func lookUp(
+        _ keys: [Key],
+        after token: ReadToken?,
+        since start: ContinuousClock.Instant
+    ) async throws -> (Trust, [CacheAnswer<Value>]) {
+        guard var reading = try await read(keys, token: token, since: start) else {
             return try await loadAll(keys, because: .unreachable, trust: .unreachable)
         }
         if let token, !reading.hasApplied {
@@ -263,22 +267,28 @@ public final class ReadThroughCache<Key: Hashable & Sendable, Value: Sendable>: 
     // MARK: Reading
 
     /// Reads, unless Redis is being left alone; nil where it does not answer.
-    private func read(_ keys: [Key], token: ReadToken?) async throws -> CacheReader<Key, Value>.Reading? {
-        let start = surroundings.now
+    ///
+    /// - Parameter start: When it begins: now.
+    private func read(
+        _ keys: [Key],
+        token: ReadToken?,
+        since start: ContinuousClock.Instant
+    ) async throws -> CacheReader<Key, Value>.Reading? {
         guard breaker.withLockedValue({ $0.admits(at: start) }) else { return nil }
-        func ended(_ outcome: CircuitBreaker.Outcome) {
-            breaker.withLockedValue { $0.ended(outcome, at: surroundings.now) }
+        func ended(_ outcome: (Duration) -> CircuitBreaker.Outcome) {
+            let now = surroundings.now
+            breaker.withLockedValue { $0.ended(outcome(start.duration(to: now)), at: now) }
         }
         do {
             let reading = try await reader.read(keys, token: token)
-            ended(.answered(after: start.duration(to: surroundings.now)))
+            ended { .answered(after: $0) }
             return reading
         } catch {
             guard error.code != .cancelled else {
-                ended(.abandoned(after: start.duration(to: surroundings.now)))
+                ended { .abandoned(after: $0) }
                 throw CancellationError()
             }
-            ended(.failed)
+            ended { _ in .failed }
             logger.debug("Redis does not answer", metadata: ["error": "\(error)"])
             return nil
         }
@@ -296,7 +306,7 @@ public final class ReadThroughCache<Key: Hashable & Sendable, Value: Sendable>: 
         var trust = first.trust
         while trust == .healthy, surroundings.now < end {
             try await surroundings.sleep(for: poll.next(surroundings))
-            guard let reading = try await read(keys, token: token) else { return nil }
+            guard let reading = try await read(keys, token: token, since: surroundings.now) else { return nil }
             if reading.hasApplied { return reading }
             trust = reading.trust
         }
@@ -469,7 +479,7 @@ public final class ReadThroughCache<Key: Hashable & Sendable, Value: Sendable>: 
             let keys = definition.arranged(missing.keys)
             // What the callers were told of trust must hold for what they are given.
             let isHealthy = flightKeys.contains { $0.stretch == nil }
-            guard let reading = try await read(keys, token: nil),
+            guard let reading = try await read(keys, token: nil, since: surroundings.now),
                 reading.trust == .healthy || (reading.trust == .degraded && !isHealthy)
             else { break }
             var misses: [(key: Key, miss: Reader.Miss)] = []

@@ -57,6 +57,9 @@ final class ConnectionHandler: ChannelInboundHandler, @unchecked Sendable {
         context.writeAndFlush(wrapOutboundOut(encoder.buffer), promise: nil)
     }
 
+    /// The requests that wait for replies, in order.
+    var pending: [Request] { machine.callers }
+
     /// Sends a request.
     ///
     /// Returns false if the connection does not accept it.

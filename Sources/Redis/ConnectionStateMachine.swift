@@ -74,6 +74,9 @@ struct ConnectionStateMachine<Caller> {
     /// The number of places that still wait for replies, those without a caller included.
     var waitingCount: Int { queue.count }
 
+    /// The callers that wait for replies, in order.
+    var callers: [Caller] { queue.compactMap(\.caller) }
+
     /// The transport stands.
     ///
     /// Returns what to send.
@@ -167,6 +170,6 @@ struct ConnectionStateMachine<Caller> {
             queue.removeAll()
             arrived = []
         }
-        return queue.compactMap(\.caller)
+        return callers
     }
 }

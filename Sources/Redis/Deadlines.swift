@@ -4,16 +4,21 @@ internal import NIOCore
 ///
 /// A timer of the event loop costs more than everything else about a request, and nearly all of them would be cancelled. So
 /// there is one, set for the earliest deadline, and left to run when that request is done: it then finds nothing late, and
-/// sets itself for the earliest that is left. Used on the event loop only.
+/// sets itself for the earliest that is left. It keeps no request: who waits, the sink knows. Used on the event loop only.
 final class Deadlines {
     private let eventLoop: any EventLoop
+    private let pending: () -> [Request]
     private let expire: (Request) -> Void
-    private var requests: [ObjectIdentifier: Request] = [:]
     private var timer: (deadline: NIODeadline, scheduled: Scheduled<Void>)?
 
-    /// Deadlines on an event loop; `expire` is called with each request whose time is over.
-    init(eventLoop: any EventLoop, expire: @escaping (Request) -> Void) {
+    /// Deadlines on an event loop.
+    ///
+    /// - Parameters:
+    ///   - pending: All requests that were given to ``watch(_:)`` and are not done.
+    ///   - expire: Is called with each request whose time is over.
+    init(eventLoop: any EventLoop, pending: @escaping () -> [Request], expire: @escaping (Request) -> Void) {
         self.eventLoop = eventLoop
+        self.pending = pending
         self.expire = expire
     }
 
@@ -24,14 +29,8 @@ final class Deadlines {
     /// The time of a request begins now.
     func watch(_ request: Request) {
         let deadline = eventLoop.now + request.timeLimit
-        request.watched(by: self, deadline: deadline)
-        requests[ObjectIdentifier(request)] = request
+        request.deadline = deadline
         set(for: deadline)
-    }
-
-    /// A request is done.
-    func forget(_ request: Request) {
-        requests[ObjectIdentifier(request)] = nil
     }
 
     private func set(for deadline: NIODeadline) {
@@ -50,10 +49,10 @@ final class Deadlines {
         timer = nil
         let now = eventLoop.now
         // In the order of their deadlines, as timers of their own would have it.
-        for request in requests.values.filter({ $0.deadline <= now }).sorted(by: { $0.deadline < $1.deadline }) {
-            forget(request)
+        for request in pending().filter({ $0.deadline <= now }).sorted(by: { $0.deadline < $1.deadline }) {
             expire(request)
         }
-        if let next = requests.values.map(\.deadline).min() { set(for: next) }
+        // Of those that were not watched, none is over at any time.
+        if let next = pending().map(\.deadline).min(), next < .distantFuture { set(for: next) }
     }
 }

@@ -20,7 +20,12 @@ final class NodeCore: RequestSink, @unchecked Sendable {
     private let jitter: () -> Double
 
     private var machine = ReconnectionStateMachine()
-    private lazy var deadlines = Deadlines(eventLoop: eventLoop) { [weak self] in self?.timeOut($0) }
+    private lazy var deadlines = Deadlines(eventLoop: eventLoop) { [weak self] in
+        guard let self else { return [] }
+        return waiting + (connection?.pending ?? [])
+    } expire: { [weak self] in
+        self?.timeOut($0)
+    }
     private var waiting: [Request] = []
     private var connection: ConnectionHandler?
     /// The channels of the attempt under way: a name may have several addresses, which are then tried in parallel.

@@ -40,12 +40,14 @@ struct Pipeline {
         commands.reserveCapacity(batches.reduce(0) { $0 + $1.commands.count + ($1.isTransaction ? 2 : 0) })
         for batch in batches {
             // In front of the batch, so that its own replies stay together.
-            for case .script(let script, _, _) in batch.commands where hashes[script.source] == nil {
-                let known = hash(script.source)
-                hashes.updateValue(known, forKey: script.source)
-                if known == nil {
-                    commands.append(RedisCommand("SCRIPT", "LOAD", .string(script.source)))
-                    parts.append(.load(script.source))
+            if batch.hasScript {
+                for case .script(let script, _, _) in batch.commands where hashes[script.source] == nil {
+                    let known = hash(script.source)
+                    hashes.updateValue(known, forKey: script.source)
+                    if known == nil {
+                        commands.append(RedisCommand("SCRIPT", "LOAD", .string(script.source)))
+                        parts.append(.load(script.source))
+                    }
                 }
             }
             let isTransaction = batch.isTransaction && !batch.commands.isEmpty

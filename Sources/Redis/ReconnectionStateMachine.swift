@@ -51,13 +51,15 @@ struct ReconnectionStateMachine {
     }
 
     /// A caller wants to send.
-    mutating func demand(now: NIODeadline) -> DemandAction {
+    ///
+    /// - Parameter now: Read only where there is no connection, because reading a clock takes as long as all the rest.
+    mutating func demand(now: @autoclosure () -> NIODeadline) -> DemandAction {
         switch state {
         case .connected:
             return .send
         case .connecting:
             return .join
-        case .backingOff(let until, let cause) where now < until:
+        case .backingOff(let until, let cause) where now() < until:
             return .fail(cause)
         case .idle, .backingOff:
             lastAttempt += 1

@@ -21,8 +21,7 @@ final class Request: @unchecked Sendable {
     /// Where its replies will arrive.
     private(set) var place: (connection: ConnectionHandler, place: UInt64)?
     /// When its time is over.
-    private(set) var deadline = NIODeadline.distantFuture
-    private var watch: Deadlines?
+    var deadline = NIODeadline.distantFuture
 
     init(bytes: ByteBuffer, replyCount: Int, timeLimit: TimeAmount) {
         self.bytes = bytes
@@ -42,12 +41,6 @@ final class Request: @unchecked Sendable {
             complete(.failure(.cancelled()))
         }
         return !isCancelled
-    }
-
-    /// Its time runs from now on.
-    func watched(by watch: Deadlines, deadline: NIODeadline) {
-        self.deadline = deadline
-        self.watch = watch
     }
 
     func sent(on connection: ConnectionHandler, place: UInt64) {
@@ -74,8 +67,6 @@ final class Request: @unchecked Sendable {
         guard case .pending(let completion) = state else { return }
         state = .done
         place = nil
-        watch?.forget(self)
-        watch = nil
         completion(result)
     }
 }

@@ -24,7 +24,9 @@ final class TrackedConnectionCore: RequestSink, @unchecked Sendable {
     private let connector: Connector
     private let report: @Sendable (TrackedConnection.Event) -> Void
     private var state = State.idle
-    private lazy var deadlines = Deadlines(eventLoop: eventLoop) { request in
+    private lazy var deadlines = Deadlines(eventLoop: eventLoop) { [weak self] in
+        self?.data?.pending ?? []
+    } expire: { request in
         guard request.isPending, let (connection, place) = request.place else { return }
         request.complete(.failure(connection.timedOut(place, limit: request.timeLimit)))
     }

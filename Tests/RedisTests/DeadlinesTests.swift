@@ -7,51 +7,64 @@ import Testing
 struct DeadlinesTests {
     private let loop = EmbeddedEventLoop()
 
-    /// What expired, in order.
-    private final class Expired {
-        var limits: [TimeAmount] = []
+    /// What was sent, and what expired, in order.
+    private final class Sink {
+        var requests: [Request] = []
+        var expired: [TimeAmount] = []
+
+        func deadlines(on loop: EmbeddedEventLoop) -> Deadlines {
+            Deadlines(eventLoop: loop) { [self] in
+                requests.filter(\.isPending)
+            } expire: { [self] request in
+                expired.append(request.timeLimit)
+                request.complete(.success([]))
+            }
+        }
+
+        func request(_ limit: TimeAmount) -> Request {
+            let request = Request(bytes: ByteBuffer(), replyCount: 1, timeLimit: limit)
+            _ = request.begin { _ in }
+            requests.append(request)
+            return request
+        }
     }
 
-    private func request(_ limit: TimeAmount) -> Request {
-        let request = Request(bytes: ByteBuffer(), replyCount: 1, timeLimit: limit)
-        _ = request.begin { _ in }
-        return request
-    }
+    private let sink = Sink()
 
     @Test func `each request expires at its own time, in whichever order they came`() {
-        let expired = Expired()
-        let deadlines = Deadlines(eventLoop: loop) { expired.limits.append($0.timeLimit) }
-        for seconds in [3, 1, 2, 1] as [Int64] { deadlines.watch(request(.seconds(seconds))) }
+        let deadlines = sink.deadlines(on: loop)
+        for seconds in [3, 1, 2, 1] as [Int64] { deadlines.watch(sink.request(.seconds(seconds))) }
         loop.advanceTime(by: .milliseconds(999))
-        #expect(expired.limits.isEmpty)
+        #expect(sink.expired.isEmpty)
         loop.advanceTime(by: .milliseconds(1))
-        #expect(expired.limits == [.seconds(1), .seconds(1)])
+        #expect(sink.expired == [.seconds(1), .seconds(1)])
         loop.advanceTime(by: .seconds(2))
-        #expect(expired.limits == [.seconds(1), .seconds(1), .seconds(2), .seconds(3)])
+        #expect(sink.expired == [.seconds(1), .seconds(1), .seconds(2), .seconds(3)])
     }
 
     @Test func `a request that is done does not expire, and the next one still does`() {
-        let expired = Expired()
-        let deadlines = Deadlines(eventLoop: loop) { expired.limits.append($0.timeLimit) }
-        let done = request(.seconds(1))
+        let deadlines = sink.deadlines(on: loop)
+        let done = sink.request(.seconds(1))
         deadlines.watch(done)
         loop.advanceTime(by: .milliseconds(500))
-        deadlines.watch(request(.seconds(2)))
+        deadlines.watch(sink.request(.seconds(2)))
         done.complete(.success([]))
         loop.advanceTime(by: .milliseconds(1_999))
-        #expect(expired.limits.isEmpty)
+        #expect(sink.expired.isEmpty)
         loop.advanceTime(by: .milliseconds(1))
-        #expect(expired.limits == [.seconds(2)])
+        #expect(sink.expired == [.seconds(2)])
     }
 
-    @Test func `the timer keeps nothing that is done`() {
+    @Test func `the timer keeps no request`() {
         weak var kept: Request?
-        let deadlines = Deadlines(eventLoop: loop) { _ in }
+        let deadlines = Deadlines(eventLoop: loop) {
+            []
+        } expire: { _ in
+        }
         do {
-            let done = request(.seconds(1))
-            deadlines.watch(done)
-            done.complete(.success([]))
-            kept = done
+            let request = Request(bytes: ByteBuffer(), replyCount: 1, timeLimit: .seconds(1))
+            deadlines.watch(request)
+            kept = request
         }
         #expect(kept == nil)
     }
