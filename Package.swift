@@ -120,10 +120,13 @@ let package = Package(
             swiftSettings: settings
         ),
 
-        // What speed is held to; `deploy/bench` runs it. No product.
+        // What speed is held to; `deploy/bench` runs it, and what it counts allocations with. No product.
+        .target(name: "CAllocationCount"),
         .executableTarget(
             name: "Benchmarks",
-            dependencies: ["CHiredis", "Freshet", "Keyspace", "LocalServices", "Redis", logging, subprocess],
+            dependencies: [
+                "CAllocationCount", "CHiredis", "Freshet", "Keyspace", "LocalServices", "Redis", logging, subprocess,
+            ],
             swiftSettings: settings
         ),
 

@@ -1,3 +1,4 @@
+import CAllocationCount
 import Freshet
 import Logging
 import Redis
@@ -38,6 +39,7 @@ struct NearBenchmark: Benchmark {
         } with: {
             for _ in cache.detectors { try bare.roundTrip(command) }
         }
+        let allocations = try await allocations(of: lookup, cache.detectors)
         await node.close()
         let nanoseconds = times.ours * 1_000 / Double(detectorCount)
         return [
@@ -46,8 +48,25 @@ struct NearBenchmark: Benchmark {
                 figure: nanoseconds,
                 limit: .atMost(500),
                 origin: "1/\(Int(times.baseline / times.ours)) of a bare round trip of one command"
-            )
+            ),
+            Bar(
+                name: "near hit, allocations: the answer's array, and nothing else",
+                figure: allocations,
+                limit: .atMost(1),
+                origin: "counted, the mean of \(detectorCount)"
+            ),
         ]
+    }
+
+    /// How often a lookup of one detector allocates memory.
+    ///
+    /// Nothing in between leaves the thread, because an answer from memory waits for nothing.
+    private func allocations(of lookup: WorkflowLookup, _ detectors: [Int64]) async throws -> Double {
+        let before = allocation_count()
+        for detector in detectors {
+            _ = try await lookup.workflows(ofDetector: detector, in: .environment(WarmCache.environment))
+        }
+        return Double(allocation_count() - before) / Double(detectors.count)
     }
 
     /// Asks until everything is answered from memory.
