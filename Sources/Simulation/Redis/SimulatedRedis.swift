@@ -1,3 +1,4 @@
+import Keyspace
 import Redis
 import Surroundings
 
@@ -59,7 +60,8 @@ final class SimulatedRedis: RedisClient, @unchecked Sendable {
         return try outcome.get()
     }
 
-    /// Executes some batches, one after the other; others' commands may come in between, but not into a transaction.
+    /// Executes some batches, one after the other; others' commands may come in between, but not into a transaction, and so may
+    /// another dataset.
     private func execute(
         _ batches: [RedisBatch],
         _ first: Int,
@@ -93,7 +95,9 @@ final class SimulatedRedis: RedisClient, @unchecked Sendable {
                 return
             }
             done.append(replies)
-            if place + 1 < batches.count, scheduler.random.chance(oneIn: 3) {
+            guard place + 1 < batches.count else { break }
+            let isAwaited = Self.isPass(batch) && world.happened(.scriptRan)
+            if isAwaited || scheduler.random.chance(oneIn: 3) {
                 scheduler.after(world.shortLatency()) { [self] in
                     execute(batches, place + 1, done, on: server, then: then)
                 }
@@ -101,6 +105,12 @@ final class SimulatedRedis: RedisClient, @unchecked Sendable {
             }
         }
         then(done)
+    }
+
+    /// Whether a batch is a script of a worker's pass.
+    private static func isPass(_ batch: RedisBatch) -> Bool {
+        guard case .script(let script, _, _)? = batch.commands.last else { return false }
+        return script.name == KeyspaceScript.apply.name
     }
 
     /// The connection is lost, and with it all answers.

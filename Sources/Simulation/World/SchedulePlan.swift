@@ -5,7 +5,11 @@ import Surroundings
 /// All of it follows from the seed.
 package struct SchedulePlan: Sendable {
     /// What a fault lies in wait for.
-    enum Ambush: Int, CaseIterable, Sendable { case claimed, applied, consumed, loaded, filled, committed }
+    enum Ambush: Int, CaseIterable, Sendable {
+        case claimed, applied, consumed, loaded, filled, committed
+        /// A script of a pass has run, and another of the same pass is to follow.
+        case scriptRan
+    }
 
     /// What may strike.
     enum Fault: CaseIterable, Sendable {
@@ -189,6 +193,15 @@ package struct SchedulePlan: Sendable {
                     entitiesPerScript = 1
                     bulkiness = 2
                 }
+            }
+            // The same between two scripts of one pass, by something older than what the first of them was applied to.
+            if random.chance(oneIn: 6) {
+                detectors = [1, 2]
+                (entitiesPerScript, bulkiness) = (1, 2)
+                (escalationRows, collapseThreshold) = (10_000, 100_000)
+                replicaStall = 4
+                workerCount = max(1, workerCount)
+                ambushes.append((.scriptRan, 1 + random.below(4), .redisIsResynchronised))
             }
         }
     }

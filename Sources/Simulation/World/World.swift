@@ -421,14 +421,20 @@ final class World: @unchecked Sendable {
     // MARK: Faults
 
     /// Something has happened that a fault may have waited for.
-    func happened(_ ambush: SchedulePlan.Ambush) {
-        guard !plan.ambushes.isEmpty, !isHealed else { return }
+    ///
+    /// Returns whether one has.
+    @discardableResult
+    func happened(_ ambush: SchedulePlan.Ambush) -> Bool {
+        guard !plan.ambushes.isEmpty, !isHealed else { return false }
         happenings[ambush.rawValue] += 1
+        var isAwaited = false
         for waiting in plan.ambushes where waiting.after == ambush && waiting.count == happenings[ambush.rawValue] {
+            isAwaited = true
             scheduler.after(scheduler.random.chance(oneIn: 2) ? 0 : shortLatency()) { [self] in
                 if !isHealed { strike(waiting.fault) }
             }
         }
+        return isAwaited
     }
 
     private func later() -> Int64 {
