@@ -58,7 +58,7 @@ final class SimulatedTracking: TrackingSession, @unchecked Sendable {
             world.scheduler.at(lastArrival) { [self] in
                 guard !isCut, server.isUp else { return }
                 let replies = batches.map { execute($0) }
-                lastReply = max(lastReply, world.scheduler.now + world.latency())
+                lastReply = max(lastReply, world.scheduler.now + world.latency() + world.lingering(3_000_000))
                 world.scheduler.at(lastReply) { [self] in
                     guard !isCut, server.isUp else { return }
                     process.perform { [self] in

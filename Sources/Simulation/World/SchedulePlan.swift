@@ -71,6 +71,8 @@ package struct SchedulePlan: Sendable {
     /// Of how many ways of a message one is slow.
     var slowness = 12
     var tokens = false
+    /// Whether loads, and what is read for memory, take long to come back, also where nothing fails.
+    var answersLinger = false
     /// How many other readers' Postgres is another one.
     var readsFromReplica = false
 
@@ -130,6 +132,12 @@ package struct SchedulePlan: Sendable {
                 bulkiness = 2
                 if workflows.count == 1 { workflows = [1, 2] }
                 lookupsPerReader += 4
+            }
+            // What is on its way back while a commit is applied: who comes then must not be given it, and it must not be kept.
+            if random.chance(oneIn: 2) {
+                answersLinger = true
+                lookupsAtOnce = 2
+                lookupsPerReader += 2
             }
             notificationLoss = 0
             factsFail = false

@@ -146,6 +146,11 @@ final class World: @unchecked Sendable {
         }
     }
 
+    /// How much longer than a message an answer takes that lingers, at the most so long.
+    func lingering(_ limit: Int) -> Int64 {
+        plan.answersLinger && !isHealed && scheduler.random.chance(oneIn: 2) ? Int64(scheduler.random.below(limit)) : 0
+    }
+
     /// How long somebody takes who is between two things.
     func shortLatency() -> Int64 {
         plan.isCalm || isHealed || !scheduler.random.chance(oneIn: 16)
@@ -388,7 +393,7 @@ final class World: @unchecked Sendable {
                     "\(process.name) loads \(values.mapValues { $0.map { "\($0.id).\($0.organizationID)" } }) from postgres "
                         + "\(model.number) at moment \(snapshot.moment)"
                 }
-                scheduler.after(latency()) { process.perform { waiter.resume(answer) } }
+                scheduler.after(latency() + lingering(20_000_000)) { process.perform { waiter.resume(answer) } }
             }
         }
         guard let loaded else { throw SessionLost() }
