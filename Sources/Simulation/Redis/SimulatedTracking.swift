@@ -10,8 +10,12 @@ final class SimulatedTracking: TrackingSession, @unchecked Sendable {
     let server: RedisServer
     private let report: @Sendable (TrackedConnection.Event) -> Void
     private var isLost = false
+    /// Whether both ends take it for sound.
+    var isOpen: Bool { !isLost && !isCut && server.isUp }
     /// Neither end hears of the other.
     private var isCut = false
+    /// What the server tells of changes does not arrive, while the other connection goes on.
+    private var isDeaf = false
     private var lastArrival: Int64 = 0
     private var lastReply: Int64 = 0
     private var lastPush: Int64 = 0
@@ -117,10 +121,10 @@ final class SimulatedTracking: TrackingSession, @unchecked Sendable {
 
     /// In the order of the server.
     private func push(_ action: @escaping () -> Void) {
-        guard !isCut else { return }
+        guard !isCut, !isDeaf else { return }
         lastPush = max(lastPush, world.scheduler.now + world.latency())
         world.scheduler.at(lastPush) { [self] in
-            guard !isCut, server.isUp else { return }
+            guard !isCut, !isDeaf, server.isUp else { return }
             process.perform { [self] in
                 if !isLost { action() }
             }
@@ -134,6 +138,12 @@ final class SimulatedTracking: TrackingSession, @unchecked Sendable {
         isCut = true
         server.remove(self)
         lose(after: clientNotices)
+    }
+
+    /// The connection that tells of changes hangs, and neither end notices before nobody could care any more.
+    func deafen() {
+        isDeaf = true
+        lose(after: 20_000_000_000)
     }
 
     /// The client learns that the pair is gone.

@@ -17,7 +17,7 @@ package struct SchedulePlan: Sendable {
         case loseRedisConnection, redisHangs, redisRestartsEmpty, redisRestartsFromFile, redisFailsOver
         case redisIsResynchronised, redisIsDemotedInPlace, flush, evict, redisIsFull, redisClockStepsForward,
             redisClockStepsBack
-        case poison, switchOff, trackingIsCut
+        case poison, switchOff, trackingIsCut, pushesAreLost
         // Postgres.
         case sessionEnds, sessionIsCut, postgresRestarts, postgresCrashes, postgresFailsOver, triggersOff
         // Processes.
@@ -190,8 +190,17 @@ package struct SchedulePlan: Sendable {
             if hasNearCache, random.chance(oneIn: 2) {
                 duration = 10_000_000_000
                 bursts = [300_000_000, 500_000_000, 1_000_000_000, 8_000_000_000]
-                faults.append((800_000_000 + Int64(random.below(400_000_000)), .trackingIsCut))
+                let fault: Fault = random.chance(oneIn: 3) ? .pushesAreLost : .trackingIsCut
+                faults.append((800_000_000 + Int64(random.below(400_000_000)), fault))
                 lookupsPerReader += 4
+                transactionsPerWriter = 3
+            }
+            // A crash gives ids again that the heads say were applied, and somebody commits before there is a worker.
+            if random.chance(oneIn: 12) {
+                (tokens, commitsAsynchronously) = (true, true)
+                transactionsPerWriter = 3
+                lookupsPerReader += 2
+                ambushes.append((.consumed, 1 + random.below(4), .postgresCrashes))
             }
             // Between the look at the heads and the scripts of a pass, another dataset takes the place of the one looked at.
             if random.chance(oneIn: 4) {

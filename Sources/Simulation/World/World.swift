@@ -486,7 +486,9 @@ final class World: @unchecked Sendable {
                 _ = primaryRedis.model.execute(.command(RedisCommand("HDEL", .string(head), "switch")))
             }
         case .trackingIsCut:
-            trackings.randomElement(using: &scheduler.random)?.cut(clientNotices: later())
+            trackings.filter(\.isOpen).randomElement(using: &scheduler.random)?.cut(clientNotices: later())
+        case .pushesAreLost:
+            trackings.filter(\.isOpen).randomElement(using: &scheduler.random)?.deafen()
         case .sessionEnds:
             postgres.sessions.filter(\.isOpen).randomElement(using: &scheduler.random)?.terminate()
         case .sessionIsCut:
