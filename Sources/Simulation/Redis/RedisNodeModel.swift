@@ -13,9 +13,11 @@ final class RedisServer: @unchecked Sendable {
     /// How often it was started.
     private(set) var starts = 0
     /// How far its clock is ahead of the simulation's, in microseconds.
-    var clockOffset: Int64
-    /// The most that it has been ahead.
-    private(set) var greatestOffset: Int64
+    private(set) var clockOffset: Int64
+    /// Since which moments it has been how far ahead.
+    private(set) var clock: [(since: Int64, offset: Int64)]
+    /// When nobody could read its clock any more.
+    var clockEnd = Int64.max
     /// What a replica has.
     private(set) var replicated = RedisDataset()
     /// What is in the file.
@@ -30,7 +32,7 @@ final class RedisServer: @unchecked Sendable {
         self.world = world
         self.number = number
         self.clockOffset = clockOffset
-        greatestOffset = clockOffset
+        clock = [(world.scheduler.now, clockOffset)]
         model = RedisModel(flaws: world.plan.flaws) { 0 }
         model.time = { [unowned self] in time }
         model.changed = { [unowned self] in tell($0) }
@@ -41,8 +43,19 @@ final class RedisServer: @unchecked Sendable {
 
     func stepClock(by microseconds: Int64) {
         clockOffset += microseconds
-        greatestOffset = max(greatestOffset, clockOffset)
+        clock.append((world.scheduler.now, clockOffset))
         if microseconds < 0 { world.checker.clockWasSteppedBack(by: -microseconds) }
+    }
+
+    /// The earliest moment at which its clock can have said a time, in nanoseconds of the simulation; nil where there is none.
+    func earliestMoment(at time: Int64) -> Int64? {
+        for (place, stretch) in clock.enumerated() {
+            let moment = (time - World.epoch - stretch.offset) * 1_000
+            let end = place + 1 < clock.count ? clock[place + 1].since : clockEnd
+            // Microseconds are rounded down.
+            if moment + 999 >= stretch.since, moment <= end { return moment }
+        }
+        return nil
     }
 
     // MARK: Executing

@@ -83,7 +83,16 @@ final class Checker {
     private unowned let world: World
     private var records: [Record] = []
     private let keys: [DetectorWorkflowsKey]
-    private var steppedBack: Int64 = 0
+    /// By how much a clock was stepped back, or another host's is behind that took over.
+    private struct StepBack {
+        var amount: Int64
+        /// Until when somebody could read the clock that is ahead.
+        var end: Int64
+        /// Of two hosts, the one whose clock is ahead, and the other.
+        var hosts: (ahead: Int, behind: Int)?
+    }
+
+    private var stepsBack: [StepBack] = []
     /// Where nothing fails: what was applied when.
     private var appliedMoments: [(time: Int64, server: Int, moment: Int)] = []
     private(set) var violation: Violation?
@@ -301,8 +310,8 @@ final class Checker {
         }),
             !text(4).isEmpty
         {
-            // By the clock's furthest position: where it was never set, exactly.
-            let time = (vouched - World.epoch - world.greatestClockOffset) * 1_000
+            // Of the moments at which a clock that was set said so, the earliest.
+            let time = world.earliestMoment(atRedisTime: vouched)
             if time > snapshot.time {
                 violate(
                     "promise",
@@ -336,8 +345,7 @@ final class Checker {
         guard let bytes = server.model.dataset.field(head, "vouched"),
             let vouched = Int64(String(decoding: bytes, as: UTF8.self))
         else { return }
-        // By the clock's furthest position.
-        let time = (vouched - World.epoch - world.greatestClockOffset) * 1_000
+        let time = world.earliestMoment(atRedisTime: vouched)
         for (place, key) in keys.enumerated() {
             guard let signature = validEntry(place, in: server.model.dataset),
                 !wasTrue(signature, place, from: time, to: world.scheduler.now)
@@ -372,7 +380,7 @@ final class Checker {
         guard let bytes = server.model.dataset.field(entity, "e:" + key.environment.variant.text),
             let entry = try? EntryCodec.decode(bytes), let workflows = try? WorkflowCodec.decode(entry.payload)
         else { return }
-        let time = (entry.stamp.readAt.microseconds - World.epoch - world.greatestClockOffset) * 1_000
+        let time = world.earliestMoment(atRedisTime: entry.stamp.readAt.microseconds)
         if !wasTrue(Signature(workflows).value, place, from: time, to: world.scheduler.now) {
             violate("dated", of: key, "the entry of \(key) says that it was read when it was true no longer")
         }
@@ -420,9 +428,34 @@ final class Checker {
         return Signature(workflows).value
     }
 
-    /// The clock of a Redis host was set back, or another host with a clock behind took over.
+    /// The clock of a Redis host was set back, in microseconds, or another host with a clock behind took over.
     func clockWasSteppedBack(by microseconds: Int64) {
-        steppedBack += microseconds * 1_000
+        stepsBack.append(StepBack(amount: microseconds * 1_000, end: world.scheduler.now))
+    }
+
+    /// The same where another host with a clock behind took over: the one before may be read for some time yet.
+    func clockWasSteppedBack(by microseconds: Int64, from ahead: Int, to behind: Int) {
+        stepsBack.append(StepBack(amount: microseconds * 1_000, end: .max, hosts: (ahead, behind)))
+    }
+
+    /// A host can be read no longer.
+    func clockIsGone(of host: Int) {
+        for (place, step) in stepsBack.enumerated() where step.end == .max {
+            if step.hosts?.ahead == host || step.hosts?.behind == host { stepsBack[place].end = world.scheduler.now }
+        }
+    }
+
+    /// How old something may be at a moment that counts as no older than a limit by the clocks of Redis.
+    ///
+    /// A time that was read before a step back counts for longer, by the step; one that was read after it does not. So a step is
+    /// an excuse for as long as a promise or a stamp from before it can count, and no longer.
+    private func age(_ limit: Int64, at moment: Int64) -> Int64 {
+        var (age, sum) = (limit, Int64(0))
+        for step in stepsBack.sorted(by: { $0.end > $1.end }) {
+            sum += step.amount
+            if step.end >= moment - limit - sum { age = limit + sum }
+        }
+        return age
     }
 
     // MARK: Readers
@@ -447,13 +480,13 @@ final class Checker {
         }
         let (invariant, allowance): (String, Int64) =
             switch answer.source {
-            case .near: ("healthy", lease + steppedBack)
-            case .hit: trust == .healthy ? ("healthy", lease + steppedBack) : ("degraded", limit + steppedBack)
+            case .near: ("healthy", age(lease, at: start))
+            case .hit: trust == .healthy ? ("healthy", age(lease, at: start)) : ("degraded", age(limit, at: start))
             case .miss(.unreachable), .miss(.disabled), .miss(.behind): ("loaded", 0)
             case .miss:
                 commit != nil
                     ? ("loaded", 0)
-                    : trust == .healthy ? ("healthy", lease + steppedBack) : ("degraded", limit + steppedBack)
+                    : trust == .healthy ? ("healthy", age(lease, at: start)) : ("degraded", age(limit, at: start))
             }
         // Who loads where nobody should load from, is told what that says.
         if case .miss = answer.source, world.isForeign(process) { return }

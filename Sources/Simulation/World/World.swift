@@ -416,7 +416,21 @@ final class World: @unchecked Sendable {
         return server
     }
 
-    var greatestClockOffset: Int64 { redisServers.map(\.greatestOffset).max() ?? 0 }
+    /// The earliest moment at which a clock of Redis can have said a time, in nanoseconds; the beginning where there is none.
+    func earliestMoment(atRedisTime time: Int64) -> Int64 {
+        var earliest: Int64?
+        for server in redisServers {
+            if let moment = server.earliestMoment(at: time) { earliest = min(moment, earliest ?? moment) }
+        }
+        return earliest ?? 0
+    }
+
+    /// A server of Redis is gone for good, and so is its clock.
+    private func retire(_ server: RedisServer) {
+        server.stop()
+        server.clockEnd = scheduler.now
+        checker.clockIsGone(of: server.number)
+    }
 
     /// The server that a process finds now; nil where there is none.
     func redisServer(for process: SimulatedProcess) -> RedisServer? {
@@ -564,19 +578,19 @@ final class World: @unchecked Sendable {
         let old: RedisServer = primaryRedis
         let skew = scheduler.random.chance(oneIn: 3) ? Int64(scheduler.random.below(6_000_000)) - 3_000_000 : 0
         let new = addRedis(clockOffset: old.clockOffset + skew)
-        if skew < 0 { checker.clockWasSteppedBack(by: -skew) }
+        if skew < 0 { checker.clockWasSteppedBack(by: -skew, from: old.number, to: new.number) }
         new.model.dataset = old.replicated
         new.copy()
         primaryRedis = new
         // For some time the old one serves those who are connected to it.
         scheduler.after(scheduler.random.chance(oneIn: 2) ? 0 : later()) { [self] in
-            guard inPlace, !isHealed, new.isUp, primaryRedis === new else { return old.stop() }
+            guard inPlace, !isHealed, new.isUp, primaryRedis === new else { return retire(old) }
             old.model.role = .replica
             old.model.replace(with: new.model.dataset)
             trace { "redis \(old.number) is a replica" }
             scheduler.after(later()) { [self] in
                 guard !isHealed, new.isUp, primaryRedis === new, scheduler.random.chance(oneIn: 2) else {
-                    return old.stop()
+                    return retire(old)
                 }
                 old.model.replace(with: new.replicated)
                 if old.clockOffset < new.clockOffset {
@@ -586,7 +600,7 @@ final class World: @unchecked Sendable {
                 old.copy()
                 primaryRedis = old
                 trace { "redis \(old.number) is the primary again" }
-                new.stop()
+                retire(new)
             }
         }
     }
@@ -649,7 +663,7 @@ final class World: @unchecked Sendable {
         for server in redisServers {
             server.hangsUntil = 0
             server.model.isFull = false
-            if server !== primaryRedis, server.isUp { server.stop() }
+            if server !== primaryRedis, server.isUp { retire(server) }
         }
         primaryRedis.isUp = true
         healedAt = primaryRedis.time
