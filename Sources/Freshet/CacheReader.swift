@@ -177,7 +177,7 @@ struct CacheReader<Key: Hashable & Sendable, Value: Sendable>: Sendable {
         }
         if chunks.count > 1 {
             // They stand in the order in which they were read.
-            let places = chunks.flatMap { $0.entities.flatMap(\.places) }
+            let places = chunks.flatMap { $0.entities.flatMap { $0.places } }
             let findings = reading.findings
             for (place, finding) in zip(places, findings) { reading.findings[place] = finding }
         }

@@ -99,7 +99,7 @@ struct FillClaims<Key: Hashable & Sendable, Value: Sendable>: Sendable {
         let asked = claimed
         return try await carryThrough(
             in: surroundings,
-            { Self.claimed(asked, entities.map(\.value), try await send(batches, "Cannot claim"), by: claimant) },
+            { Self.claimed(asked, entities.map { $0.value }, try await send(batches, "Cannot claim"), by: claimant) },
             orphaned: orphaned
         )
     }
@@ -147,7 +147,7 @@ struct FillClaims<Key: Hashable & Sendable, Value: Sendable>: Sendable {
     /// then. So both are read behind the seed, in one command.
     private func seedNamespaces(_ claimed: inout [Claimed]) async throws {
         let buckets = Set(
-            claimed.filter { $0.miss.readAt != nil && $0.miss.generations.namespace == nil }.map(\.miss.bucket)
+            claimed.filter { $0.miss.readAt != nil && $0.miss.generations.namespace == nil }.map { $0.miss.bucket }
         ).sorted()
         guard !buckets.isEmpty else { return }
         let seeds = buckets.map { _ in seed() }

@@ -93,7 +93,7 @@ struct LoadQueueStateMachine<Key: Hashable & Sendable>: Sendable {
         }
         let id = nextBatch
         nextBatch += 1
-        let aboard = line.prefix(count).map(\.caller)
+        let aboard = line.prefix(count).map { $0.caller }
         line.removeFirst(count)
         callers[id] = Set(aboard)
         for caller in aboard { batches[caller] = id }

@@ -248,7 +248,8 @@ public final class ReadThroughCache<Key: Hashable & Sendable, Value: Sendable>: 
             case .miss(let miss): misses.append((keys[place], miss))
             }
         }
-        telemetry.lookedUp(reading.trust, hits: answers.count, misses: misses.lazy.map(\.miss.reason))
+        // A closure: in generic code a key path is put together at run time, at each lookup.
+        telemetry.lookedUp(reading.trust, hits: answers.count, misses: misses.lazy.map { $0.miss.reason })
         guard !misses.isEmpty else { return (reading.trust, answers) }
 
         for (key, miss) in misses {
@@ -433,7 +434,7 @@ public final class ReadThroughCache<Key: Hashable & Sendable, Value: Sendable>: 
     private func loadAndFill(_ flightKeys: [FlightKey]) async throws -> [FlightKey: Value] {
         let loaded: LoadedValues<Key, Value>
         do {
-            loaded = try await queue.values(of: flightKeys.map(\.key))
+            loaded = try await queue.values(of: flightKeys.map { $0.key })
         } catch {
             release(flightKeys)
             throw error
