@@ -91,10 +91,7 @@ final class World: @unchecked Sendable {
     private func settle() {
         heal()
         let limit = scheduler.now + 60_000_000_000
-        while scheduler.now < limit, checker.violation == nil {
-            scheduler.run(until: scheduler.now + 250_000_000)
-            if isQuiet { break }
-        }
+        scheduler.run(until: limit) { checker.violation != nil || isQuiet }
         if checker.violation != nil { return }
         guard isQuiet else {
             let head = namespace.headKey(bucket: 0)
@@ -160,13 +157,15 @@ final class World: @unchecked Sendable {
     /// When an actor does what it does next: mostly when the others do.
     func nextMoment() -> Int64 {
         let now = scheduler.now
+        // What nothing strikes any more is done at once.
+        guard now < plan.duration else { return now + Int64(scheduler.random.below(8_000_000)) }
         if !scheduler.random.chance(oneIn: 4), let burst = plan.bursts.first(where: { $0 > now }) {
             // Some come before, so that there is something in the cache.
             if scheduler.random.chance(oneIn: 4), burst - now > 30_000_000 { return burst - 20_000_000 }
             return burst + Int64(scheduler.random.below(4_000_000))
         }
-        return now
-            + Int64(scheduler.random.below(scheduler.random.chance(oneIn: 4) ? Int(plan.duration) / 2 : 8_000_000))
+        let pause = scheduler.random.below(scheduler.random.chance(oneIn: 4) ? Int(plan.duration) / 2 : 8_000_000)
+        return min(now + Int64(pause), plan.duration + Int64(scheduler.random.below(8_000_000)))
     }
 
     // MARK: Processes
@@ -219,6 +218,8 @@ final class World: @unchecked Sendable {
         if !plan.sharingWaits { options.sharing.wait = .zero }
         if plan.hasNearCache {
             var near = NearCacheOptions(redis: Self.redisConfiguration)
+            // Rarer than in production: most polls are steps that find nothing.
+            near.pollInterval = .seconds(1)
             near.open = { [self] report in try await SimulatedTracking.open(self, process, report) }
             options.nearCache = near
         }
