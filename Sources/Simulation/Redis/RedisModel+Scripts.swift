@@ -221,7 +221,7 @@ extension RedisModel {
             hset(head, "gen", next)
             if !flaws.contains(.bumpIsNotTold) { set(keys[1], next, for: nil) }
         }
-        if postgres != arguments[3] { hdel(head, "snapshot") }
+        if postgres != arguments[3], !flaws.contains(.snapshotOutlivesItsPostgres) { hdel(head, "snapshot") }
         hset(head, "mark", arguments[2])
         hset(head, "pg", arguments[3])
         hset(head, "lease", arguments[5])

@@ -57,6 +57,11 @@ package struct Flaw: Sendable {
             .markComparedOncePerBatch,
             "of several scripts of a batch only the first compares the mark"
         ),
+        Flaw(
+            "snapshot-outlives-its-postgres",
+            .snapshotOutlivesItsPostgres,
+            "a head that changes hands keeps the snapshot of the Postgres before"
+        ),
         Flaw("vouched-at-the-script", .vouchesForTheScriptsTime, "a pass vouches for the time at which it is applied"),
         Flaw("ids-as-cursor", .idsAsCursor, "the claim takes the rows with ids above the last one"),
         Flaw("limit-on-the-claim", .limitOnTheClaim, "the claim takes a part of what is visible"),

@@ -23,6 +23,7 @@ package struct Flaws: OptionSet, Hashable, Sendable {
     package static let markComparedOncePerBatch = Flaws(10)
     package static let vouchesForTheScriptsTime = Flaws(11)
     package static let seedAtTheFill = Flaws(12)
+    package static let snapshotOutlivesItsPostgres = Flaws(13)
 
     // SQL.
     package static let idsAsCursor = Flaws(20)

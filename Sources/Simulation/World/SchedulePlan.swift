@@ -201,6 +201,16 @@ package struct SchedulePlan: Sendable {
                 transactionsPerWriter = 3
                 lookupsPerReader += 2
                 ambushes.append((.consumed, 1 + random.below(4), .postgresCrashes))
+                // And nothing is promised of the new one yet.
+                if random.chance(oneIn: 2) {
+                    writerCount = max(2, writerCount)
+                    duration = max(duration, 3_000_000_000)
+                    let burst = bursts[random.below(bursts.count)]
+                    faults.append((max(0, burst - 5_000_000), .triggersOff))
+                    faults.append((burst + Int64(random.below(10_000_000)), .postgresCrashes))
+                    bursts += [burst + 300_000_000, burst + 600_000_000, burst + 1_000_000_000]
+                    bursts.sort()
+                }
             }
             // Between the look at the heads and the scripts of a pass, another dataset takes the place of the one looked at.
             if random.chance(oneIn: 4) {
