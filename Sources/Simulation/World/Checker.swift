@@ -504,7 +504,7 @@ final class Checker {
         {
             violate("told", of: key, "\(process.name) was told by \(answer.source) what was bumped before it asked")
         }
-        guard let commit, !world.isLost(commit), !world.isOnTheOldSide(process) else { return }
+        guard let commit, !world.isLost(commit), !world.wasOnTheOldSide(process, since: start) else { return }
         let isLater = records.contains { record in
             let number = record.server.model.number
             if number < commit.server { return false }

@@ -47,6 +47,8 @@ final class World: @unchecked Sendable {
     /// By the clock of Redis.
     private var healedAt: Int64 = 0
     private var isIsolated: Set<String> = []
+    /// Until when a process was.
+    private var isolationEnds: [String: Int64] = [:]
     /// How often each thing has happened that a fault may wait for.
     private var happenings = Array(repeating: 0, count: SchedulePlan.Ambush.allCases.count)
 
@@ -265,8 +267,16 @@ final class World: @unchecked Sendable {
     /// Whether a reader loads from a replica, against the rule.
     func isForeign(_ process: SimulatedProcess) -> Bool { process === foreign }
 
-    /// Whether a process loads from a primary that was left behind: what was committed on the new one it cannot see there.
-    func isOnTheOldSide(_ process: SimulatedProcess) -> Bool { isIsolated.contains(process.name) }
+    /// Whether a process may have loaded from a primary that was left behind, at some moment since another: what was committed on
+    /// the new one it could not see there.
+    func wasOnTheOldSide(_ process: SimulatedProcess, since start: Int64) -> Bool {
+        isIsolated.contains(process.name) || isolationEnds[process.name].map { $0 >= start } == true
+    }
+
+    private func endIsolation() {
+        for name in isIsolated { isolationEnds[name] = scheduler.now }
+        isIsolated = []
+    }
 
     // MARK: Postgres
 
@@ -626,7 +636,7 @@ final class World: @unchecked Sendable {
             scheduler.after(later()) { [self] in
                 old.stop(self)
                 checker.ended(old)
-                isIsolated = []
+                endIsolation()
             }
         } else {
             old.stop(self)
@@ -654,7 +664,7 @@ final class World: @unchecked Sendable {
     private func heal() {
         trace { "the faults are over" }
         isHealed = true
-        isIsolated = []
+        endIsolation()
         for process in processes { process.resume() }
         for server in postgresServers where server !== primaryPostgres && server.isUp {
             server.stop(self)
