@@ -60,6 +60,7 @@ package struct Flaw: Sendable {
         Flaw(
             "snapshot-outlives-its-postgres",
             .snapshotOutlivesItsPostgres,
+            limit: 250_000,
             "a head that changes hands keeps the snapshot of the Postgres before"
         ),
         Flaw("vouched-at-the-script", .vouchesForTheScriptsTime, "a pass vouches for the time at which it is applied"),
