@@ -9,7 +9,7 @@
 ///
 /// The braces make a bucket one slot of Redis Cluster with a head of its own, so a transaction or a script that stays in
 /// a bucket stays on a node.
-public struct CacheNamespace: Sendable {
+public struct CacheNamespace: Hashable, Sendable {
     /// The key prefix that keeps Freshet apart from others in the same Redis.
     public let prefix: String
     /// The name of the cache, for example `workflows`.
@@ -18,8 +18,6 @@ public struct CacheNamespace: Sendable {
     ///
     /// Every reader and worker of a namespace must use the same number.
     public let bucketCount: Int
-    /// The keys of the heads of the first buckets: a lookup needs one for every entity.
-    private let headKeys: [String]
 
     /// A namespace, by default `freshet:workflows` with one bucket.
     ///
@@ -43,11 +41,7 @@ public struct CacheNamespace: Sendable {
         self.prefix = prefix
         self.name = name
         self.bucketCount = bucketCount
-        headKeys = (0..<min(bucketCount, Self.keptHeadKeyCount)).map { prefix + ":" + name + ":{" + String($0) + "}" }
     }
-
-    /// How many are kept; of more buckets than this nobody has a need.
-    private static let keptHeadKeyCount = 256
 
     /// `freshet:workflows`, one bucket.
     public static let workflows = CacheNamespace(wellFormedPrefix: "freshet", name: "workflows", bucketCount: 1)
@@ -65,8 +59,8 @@ public struct CacheNamespace: Sendable {
 
     /// The key of a bucket's head.
     public func headKey(bucket: Int) -> String {
-        // Put together by hand: an interpolation takes five times as long.
-        headKeys.indices.contains(bucket) ? headKeys[bucket] : prefix + ":" + name + ":{" + String(bucket) + "}"
+        // Put together by hand: an interpolation takes five times as long, and a fill needs one for every entity.
+        prefix + ":" + name + ":{" + String(bucket) + "}"
     }
 
     /// The key that is written when the namespace is bumped, and at no other time, for readers that have Redis tell them.
@@ -115,20 +109,6 @@ public struct CacheNamespace: Sendable {
                 default: false
                 }
             }
-    }
-}
-
-extension CacheNamespace: Hashable {
-    /// Whether both are the same namespace: the keys follow from the rest.
-    public static func == (left: CacheNamespace, right: CacheNamespace) -> Bool {
-        left.prefix == right.prefix && left.name == right.name && left.bucketCount == right.bucketCount
-    }
-
-    /// Feeds what tells namespaces apart into a hasher.
-    public func hash(into hasher: inout Hasher) {
-        hasher.combine(prefix)
-        hasher.combine(name)
-        hasher.combine(bucketCount)
     }
 }
 
