@@ -99,6 +99,13 @@ let package = Package(
             swiftSettings: settings
         ),
 
+        // What is known of a worker that runs, and how people and programs see it.
+        .target(
+            name: "Operations",
+            dependencies: ["InvalidationWorker", "Keyspace", nioConcurrencyHelpers],
+            swiftSettings: settings
+        ),
+
         // Migrations: the files of sql/, embedded.
         .target(
             name: "Migrations",
@@ -185,6 +192,11 @@ let package = Package(
         .testTarget(
             name: "InvalidationWorkerTests",
             dependencies: ["InvalidationWorker", "Keyspace", "Redis"],
+            swiftSettings: settings
+        ),
+        .testTarget(
+            name: "OperationsTests",
+            dependencies: ["InvalidationWorker", "Keyspace", "Operations", nioConcurrencyHelpers],
             swiftSettings: settings
         ),
         .testTarget(

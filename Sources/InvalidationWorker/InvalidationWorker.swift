@@ -47,6 +47,11 @@ public struct InvalidationWorker: Service {
     package var openJournal: JournalOpener?
     package var surroundings = Surroundings.system
     package var beforeStep: @Sendable (PumpStep) async -> Void = { _ in }
+    /// Is told of each turn of the worker's loop, also while it stands by, waits or backs off; must return at once.
+    ///
+    /// Turns come at least every second, but for connecting, which has the time limits of libpq, and for what a server is asked
+    /// meanwhile: a claim of a large backlog takes as long as it does.
+    package var onTurn: @Sendable (PumpStep) -> Void = { _ in }
 
     /// A worker of one database and one Redis.
     ///
@@ -104,7 +109,8 @@ public struct InvalidationWorker: Service {
             logger: logger,
             surroundings: surroundings,
             onEvent: onEvent,
-            beforeStep: beforeStep
+            beforeStep: beforeStep,
+            onTurn: onTurn
         )
         await pump.run()
     }

@@ -25,6 +25,15 @@ extension Journal {
 
     static let tryLock = "SELECT pg_try_advisory_lock(\(Leadership.advisoryLockKey))"
 
+    /// An advisory lock of one bigint shows its halves, and 1 as the third number.
+    static let lockHolder = """
+        SELECT pid::bigint FROM pg_locks
+        WHERE locktype = 'advisory' AND granted AND objsubid = 1
+            AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+            AND classid::bigint = \(UInt64(bitPattern: Leadership.advisoryLockKey) >> 32)
+            AND objid::bigint = \(UInt64(bitPattern: Leadership.advisoryLockKey) & 0xFFFF_FFFF)
+        """
+
     static let listen = "LISTEN freshet_change"
 
     static let identity = "SELECT freshet.identity()"

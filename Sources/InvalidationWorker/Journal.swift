@@ -91,6 +91,12 @@ actor Journal: JournalSession {
         try await connection.query(Self.tryLock).bool(0, 0) == true
     }
 
+    /// The session that holds the lock.
+    func leader() async throws -> Int64? {
+        let found = try await connection.query(Self.lockHolder)
+        return found.rowCount > 0 ? try found.int64(0, 0) : nil
+    }
+
     /// Begins to listen, and returns which Postgres this is, with a token.
     func takeOver() async throws -> PostgresIdentity {
         try await connection.run(script: Self.listen)

@@ -9,6 +9,8 @@ package protocol JournalSession: Sendable {
     func notifies() async throws -> Bool
     /// Tries to become the leader; false where another session is.
     func tryToLead() async throws -> Bool
+    /// The process id of the session that leads; nil where nobody does, or where that cannot be told.
+    func leader() async throws -> Int64?
     /// Begins to listen, and returns which Postgres this is, with a token.
     func takeOver() async throws -> PostgresIdentity
     /// Waits for a change to be notified, until `deadline` at the most.

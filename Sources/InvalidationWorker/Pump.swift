@@ -22,6 +22,8 @@ struct Pump {
     let surroundings: Surroundings
     let onEvent: @Sendable (WorkerEvent) async -> Void
     let beforeStep: @Sendable (PumpStep) async -> Void
+    /// Is told of each turn of the loop, before anything else of it.
+    let onTurn: @Sendable (PumpStep) -> Void
 
     private var machine: PumpStateMachine
     private var journal: (any JournalSession)?
@@ -42,7 +44,8 @@ struct Pump {
         var errors: [WorkerEvent.Server: String] = [:]
         /// By cache; under the empty name, why nothing at all is done.
         var distrust: [String: String] = [:]
-        var isStandingBy = false
+        /// The session that leads while this one stands by: when it was asked for, and what was told.
+        var leader: (askedAt: ContinuousClock.Instant, pid: Int64?)?
     }
 
     init(
@@ -52,7 +55,8 @@ struct Pump {
         logger: Logger,
         surroundings: Surroundings,
         onEvent: @escaping @Sendable (WorkerEvent) async -> Void,
-        beforeStep: @escaping @Sendable (PumpStep) async -> Void
+        beforeStep: @escaping @Sendable (PumpStep) async -> Void,
+        onTurn: @escaping @Sendable (PumpStep) -> Void
     ) {
         self.open = open
         self.store = store
@@ -62,12 +66,14 @@ struct Pump {
         pass = Pass(began: surroundings.now)
         self.onEvent = onEvent
         self.beforeStep = beforeStep
+        self.onTurn = onTurn
     }
 
     /// Works until a graceful shutdown, which finishes the pass under way, or until the task is cancelled, which does not.
     mutating func run() async {
         var action = machine.start()
         while action != .stop && !Task.isCancelled {
+            onTurn(action.step)
             await beforeStep(action.step)
             let event = await perform(action)
             if Task.isShuttingDownGracefully { machine.shutDown() }
@@ -122,15 +128,10 @@ struct Pump {
             return try await connect(after: delay)
         case .tryToLead:
             if try await session.tryToLead() {
-                reported.isStandingBy = false
+                reported.leader = nil
                 return .lockAcquired
             }
-            reported.errors[.postgres] = nil
-            if !reported.isStandingBy {
-                reported.isStandingBy = true
-                logger.info("Standing by: another session leads")
-                await onEvent(.standingBy)
-            }
+            try await tellStandingBy()
             return .lockBusy
         case .takeOver:
             let identity = try await session.takeOver()
@@ -170,6 +171,21 @@ struct Pump {
         case .stop:
             return .left
         }
+    }
+
+    /// How often a standby asks who leads: it tries to lead far more often.
+    private static let leaderInterval: Duration = .seconds(10)
+
+    private mutating func tellStandingBy() async throws {
+        let now = surroundings.now
+        let hasRecovered = reported.errors.removeValue(forKey: .postgres) != nil
+        if let leader = reported.leader, !hasRecovered, now - leader.askedAt < Self.leaderInterval { return }
+        let pid = try await session.leader()
+        let isNews = hasRecovered || reported.leader.map { $0.pid != pid } ?? true
+        reported.leader = (now, pid)
+        guard isNews else { return }
+        logger.info("Standing by: another session leads", metadata: pid.map { ["pid": "\($0)"] } ?? [:])
+        await onEvent(.standingBy(leader: pid))
     }
 
     private var session: any JournalSession {
@@ -232,7 +248,17 @@ struct Pump {
             guard let part = claim.caches.first(where: { $0.cache == plan.cache }) else { continue }
             await committed(part, plan, outcome, after: duration)
         }
-        if pass.plans.contains(where: { $0.distrust == nil }) { await onEvent(.vouched) }
+        let summary = CommittedPass(
+            vouched: Set(pass.plans.filter { $0.distrust == nil }.map(\.cache)),
+            distrust: Dictionary(
+                pass.plans.compactMap { plan in plan.isAttached ? plan.distrust.map { (plan.cache, $0) } : nil },
+                uniquingKeysWith: { first, _ in first }
+            ),
+            rowCount: claim.rowCount,
+            duration: duration
+        )
+        await onEvent(.committed(summary))
+        if !summary.vouched.isEmpty { await onEvent(.vouched) }
     }
 
     private mutating func committed(
@@ -279,7 +305,7 @@ struct Pump {
             "Vouching for nothing: readers see degraded",
             metadata: place.merging(["reason": "\(reason)"]) { $1 }
         )
-        await onEvent(.distrusting(reason: reason))
+        await onEvent(.distrusting(cache: cache.isEmpty ? nil : cache, reason: reason))
     }
 
     private mutating func redisFailed(_ error: String) async -> PumpStateMachine.Event {

@@ -2,21 +2,47 @@ public import Keyspace
 
 /// What a worker tells about its work, in the order in which it happens.
 public enum WorkerEvent: Sendable {
-    /// Another session leads; this one stands by.
-    case standingBy
+    /// Another session leads, by its process id in Postgres where that is known; this one stands by.
+    ///
+    /// Told again when another one leads, and when Postgres answers again.
+    case standingBy(leader: Int64?)
     /// This worker leads, and listens.
     case leading
     /// Changes of one cache were claimed, applied to Redis and committed.
     case applied(PassReport)
+    /// A pass was committed, whatever it found. Both servers did what they were asked.
+    case committed(CommittedPass)
     /// A pass was committed, and the lease was renewed of every cache that nothing is wrong with.
     case vouched
-    /// What is visible was applied, but of one cache nothing is promised of the rest, for this reason.
-    case distrusting(reason: String)
+    /// What is visible was applied, but of one cache nothing is promised of the rest, for this reason; without a cache, nothing is
+    /// applied either.
+    ///
+    /// Told once; each ``CommittedPass`` says whether it is still so.
+    case distrusting(cache: String?, reason: String)
     /// A server does not do what it is asked. The worker tries again, and tells this once until it succeeds.
     case failing(server: Server, error: String)
     /// The servers of a worker.
     public enum Server: String, Sendable {
         case postgres, redis
+    }
+}
+
+/// What one pass that was committed says of the caches.
+public struct CommittedPass: Sendable, Hashable {
+    /// The caches whose lease was renewed, by their names in Postgres.
+    public var vouched: Set<String>
+    /// By cache, why nothing is promised of it.
+    public var distrust: [String: String]
+    /// How many rows of the journal it saw; those that it applied are gone.
+    public var rowCount: Int64
+    /// From the observation of the heads, which is what a promise is about, to the COMMIT.
+    public var duration: Duration
+
+    package init(vouched: Set<String>, distrust: [String: String], rowCount: Int64, duration: Duration) {
+        self.vouched = vouched
+        self.distrust = distrust
+        self.rowCount = rowCount
+        self.duration = duration
     }
 }
 

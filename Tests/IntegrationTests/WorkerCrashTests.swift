@@ -71,7 +71,7 @@ import Testing
             try await second.events.wait(for: .vouched, count: 1)
             #expect(second.reports.first?.rowCount == 3)
             #expect(second.reports.first?.resetBuckets == [])
-            #expect(second.allEvents.prefix(3).map(Self.name) == ["leading", "applied", "vouched"])
+            #expect(second.allEvents.prefix(4).map(Self.name) == ["leading", "applied", "committed", "vouched"])
             try await expectFresh(scenario)
         }
     }
@@ -86,7 +86,7 @@ import Testing
             // As if the change had been made before the triggers were there: the row is gone, the entry is stale.
             try await scenario.execute("DELETE FROM freshet.change")
             let worker = try await scenario.startWorker()
-            #expect(worker.allEvents.prefix(3).map(Self.name) == ["leading", "applied", "vouched"])
+            #expect(worker.allEvents.prefix(4).map(Self.name) == ["leading", "applied", "committed", "vouched"])
             #expect(worker.reports.first?.resetBuckets == [0])
             let found = try await scenario.read(1, .environment(5))
             #expect(found.trust == .healthy)
@@ -100,6 +100,7 @@ import Testing
         case .standingBy: "standing by"
         case .leading: "leading"
         case .applied: "applied"
+        case .committed: "committed"
         case .vouched: "vouched"
         case .distrusting: "distrusting"
         case .failing: "failing"

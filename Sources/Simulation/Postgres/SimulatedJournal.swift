@@ -32,6 +32,9 @@ final class SimulatedJournal: JournalSession, @unchecked Sendable {
         }
     }
 
+    /// Nobody asks for it there.
+    func leader() async throws -> Int64? { nil }
+
     func takeOver() async throws -> PostgresIdentity {
         listensLater = session.model.flaws.contains(.listenAfterTheDrain)
         if !listensLater {

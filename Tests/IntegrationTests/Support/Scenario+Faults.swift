@@ -91,7 +91,7 @@ extension RunningWorker {
     /// The reasons it gave for not vouching, in order.
     var distrusts: [String] {
         allEvents.compactMap { event in
-            if case .distrusting(let reason) = event { reason } else { nil }
+            if case .distrusting(_, let reason) = event { reason } else { nil }
         }
     }
 

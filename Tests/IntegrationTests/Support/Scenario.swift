@@ -224,7 +224,7 @@ struct WorkerNeverVouched: Error {
 final class RunningWorker: Sendable {
     /// The kinds of events, to wait for.
     enum EventKind: Hashable, Sendable {
-        case standingBy, leading, applied, vouched, distrusting, failingPostgres, failingRedis
+        case standingBy, leading, applied, committed, vouched, distrusting, failingPostgres, failingRedis
     }
 
     let gate: Gate
@@ -305,6 +305,7 @@ extension RunningWorker.EventKind {
             case .standingBy: .standingBy
             case .leading: .leading
             case .applied: .applied
+            case .committed: .committed
             case .vouched: .vouched
             case .distrusting: .distrusting
             case .failing(.postgres, _): .failingPostgres
