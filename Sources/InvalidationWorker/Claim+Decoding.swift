@@ -8,11 +8,13 @@ extension Claim {
     ///   - rules: Those of the caches that the statement was made for.
     ///   - factsProblems: The caches whose facts the statement does not look up, and why.
     ///   - collapseThreshold: How many rows a look-up that fans out may return.
+    ///   - received: When the result had come.
     init(
         _ result: borrowing QueryResult,
         rules: [any CacheRules],
         factsProblems: [String: String],
-        collapseThreshold: Int64
+        collapseThreshold: Int64,
+        received: ContinuousClock.Instant = .now
     ) throws {
         self.init(snapshot: "", rowCount: 0, deletedCount: 0, caches: [])
         var parts = Dictionary(uniqueKeysWithValues: rules.map { ($0.name, CacheRows(rules: $0)) })
@@ -22,6 +24,10 @@ extension Claim {
                 snapshot = result.string(row, Column.text1) ?? ""
                 rowCount = try result.int64(row, Column.number1) ?? 0
                 deletedCount = try result.int64(row, Column.number2) ?? 0
+                continue
+            }
+            if kind == "clock" {
+                clock = try result.int64(row, Column.number1).map { Clock(microseconds: $0, received: received) }
                 continue
             }
             guard let cache = result.string(row, Column.cache), parts[cache] != nil else {
@@ -42,9 +48,11 @@ extension Claim {
         static let text1 = 2
         static let text2 = 3
         static let text3 = 4
-        static let number1 = 5
-        static let number2 = 6
-        static let firstArray = 7
+        static let text4 = 5
+        static let number1 = 6
+        static let number2 = 7
+        static let number3 = 8
+        static let firstArray = 9
     }
 }
 
@@ -126,7 +134,8 @@ extension CacheClaim {
         self.factsProblem = isAttached ? factsProblem : nil
         if let changes {
             backlog = .changes(changes)
-            scopes = rules.scopes(of: changes, facts: factsProblem == nil ? facts : nil)
+            self.facts = factsProblem == nil ? facts : nil
+            scopes = rules.scopes(of: changes, facts: self.facts)
         } else {
             backlog = .collapsed
             scopes = ScopeSet([.namespace])
@@ -142,8 +151,10 @@ extension JournalRow {
             operation: result.string(row, Claim.Column.text2) ?? ""
         )
         applicationName = result.string(row, Claim.Column.text3)
+        userName = result.string(row, Claim.Column.text4)
         rowCount = try result.int64(row, Claim.Column.number1) ?? 0
         changedAtMicroseconds = try result.int64(row, Claim.Column.number2) ?? 0
+        committedAtMicroseconds = try result.int64(row, Claim.Column.number3)
         for (place, column) in columns.enumerated() {
             let place = Claim.Column.firstArray + place
             switch column.kind {

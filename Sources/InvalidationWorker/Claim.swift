@@ -12,8 +12,22 @@ package struct Claim: Equatable, Sendable {
     ///
     /// Fewer where somebody else deletes some at the same time.
     package var deletedCount: Int64
+    /// The clock of Postgres; nil where it is not known.
+    var clock: Clock?
     /// One part for each cache that exists here: attached, missed, or just detached.
     package var caches: [CacheClaim]
+
+    /// What the clock of Postgres said at the end of a claim, and when that had come.
+    struct Clock: Equatable, Sendable {
+        /// Since 1970.
+        var microseconds: Int64
+        var received: ContinuousClock.Instant
+
+        /// What it says at a later moment.
+        func microseconds(at moment: ContinuousClock.Instant) -> Int64 {
+            microseconds &+ received.duration(to: moment).wholeMicroseconds
+        }
+    }
 
     package init(snapshot: String, rowCount: Int64, deletedCount: Int64, caches: [CacheClaim]) {
         self.snapshot = snapshot
@@ -45,6 +59,8 @@ package struct CacheClaim: Equatable, Sendable {
     /// The attached tables and their triggers, in the same snapshot.
     package var attachedTables: [AttachedTable] = []
     var backlog = Backlog.changes([])
+    /// What the batch was resolved with; nil where it could not be looked up.
+    var facts: [FactRow]?
     /// What the batch invalidates, by the rules of the cache.
     package var scopes = ScopeSet()
     /// Why the facts that resolve a batch cannot be looked up; nil where they can.

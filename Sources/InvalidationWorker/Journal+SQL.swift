@@ -67,14 +67,16 @@ extension Journal {
     /// Parameters: $1 the floor's xmax, $2 what was in progress at the floor, $3 the mark of this pass, $4 the greatest
     /// number of rows that are resolved one by one; they may name ten times as many keys.
     ///
-    /// The rows are `(kind, cache, text1, text2, text3, number1, number2, array…)`, the arrays as text:
+    /// The rows are `(kind, cache, text1, text2, text3, text4, number1, number2, number3, array…)`, the arrays as text:
     ///
     /// * `pass`: snapshot; rows seen, rows deleted;
     /// * `cache`: mark, acknowledged triggers; rows that concern it;
     /// * `attachments`: the names of tables and columns, to be held against ``AttachedNames/attachments``;
     /// * `attached`: subject, fingerprint, problem;
-    /// * `change`: subject, operation, application; rows touched, time in µs; the columns of the cache, in its order;
-    /// * `fact`, and `fan` where it fans out: the kind of look-up, and what it found.
+    /// * `change`: subject, operation, application, user; rows touched, time of the trigger and, where Postgres keeps it, of the
+    ///   commit in µs; the columns of the cache, in its order;
+    /// * `fact`, and `fan` where it fans out: the kind of look-up, and what it found;
+    /// * `clock`: the time in µs when all the others had been found, for this is the last.
     ///
     /// Locks: row locks on the claimed rows of the journal and, where there are any, on the rows of `freshet.fence` of the
     /// caches that they concern.
@@ -89,7 +91,7 @@ extension Journal {
         var parts = [
             """
             WITH seen AS MATERIALIZED (
-                SELECT change.ctid AS place, change.*
+                SELECT change.ctid AS place, change.xmin AS writer, change.*
                 FROM freshet.change
                 WHERE change.xid >= $1::xid8 OR change.xid = ANY ($2::xid8[])
             ), depth AS MATERIALIZED (
@@ -104,30 +106,31 @@ extension Journal {
                 UPDATE freshet.fence SET mark = $3::text
                 WHERE EXISTS (SELECT FROM seen WHERE coalesce(seen.cache, fence.cache) = fence.cache)
             )
-            SELECT \(row("'pass'", "NULL::text", "pg_current_snapshot()::text", "NULL::text", "NULL::text",
-                "(SELECT count(*) FROM seen)", "(SELECT count(*) FROM gone)"))
+            SELECT \(row("'pass'", "NULL::text", "pg_current_snapshot()::text", "NULL::text", "NULL::text", "NULL::text",
+                "(SELECT count(*) FROM seen)", "(SELECT count(*) FROM gone)", "NULL::bigint"))
             """,
             """
             SELECT \(row("'cache'", "depth.cache",
                 "CASE WHEN fence.cache IS NOT NULL THEN coalesce(fence.mark, '') END", "fence.triggers", "NULL",
-                "depth.rows", "NULL"))
+                "NULL", "depth.rows", "NULL", "NULL"))
             FROM depth LEFT JOIN freshet.fence ON fence.cache = depth.cache
             """,
             """
-            SELECT \(row("'attachments'", "said.cache", "said.attachments", "NULL", "NULL", "NULL", "NULL"))
+            SELECT \(row("'attachments'", "said.cache", "said.attachments", "NULL", "NULL", "NULL", "NULL",
+                "NULL", "NULL"))
             FROM (\(attachments)) AS said (cache, attachments)
             """,
             """
             SELECT \(row("'attached'", "cache", "subject", "fingerprint", "CASE WHEN ok THEN NULL ELSE problem END",
-                "NULL", "NULL"))
+                "NULL", "NULL", "NULL", "NULL"))
             FROM freshet.attached
             """,
         ]
         for rules in caches {
             parts.append(
                 """
-                SELECT \(row("'change'", "'\(rules.name)'", "subject", "operation", "application_name", "row_count",
-                    "(extract(epoch FROM changed_at) * 1000000)::bigint",
+                SELECT \(row("'change'", "'\(rules.name)'", "subject", "operation", "application_name", "user_name",
+                    "row_count", "(extract(epoch FROM changed_at) * 1000000)::bigint", committedAt("writer"),
                     arrays: rules.journalColumns.map { "\($0.name)::text" }))
                 FROM seen
                 WHERE coalesce(cache, '\(rules.name)') = '\(rules.name)'
@@ -139,13 +142,30 @@ extension Journal {
                 parts.append(
                     """
                     (SELECT \(row("'\(query.fansOut ? "fan" : "fact")'", "'\(rules.name)'", "'\(query.kind)'", "text1", "text2",
-                        "number1", "number2"))
+                        "NULL", "number1", "number2", "NULL"))
                     FROM (\(query.sql)) AS fact (number1, number2, text1, text2)\(query.fansOut ? "\nLIMIT $4::bigint + 1" : ""))
                     """
                 )
             }
         }
+        parts.append(
+            """
+            SELECT \(row("'clock'", "NULL", "NULL", "NULL", "NULL", "NULL",
+                "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint", "NULL", "NULL"))
+            """
+        )
         return parts.joined(separator: "\nUNION ALL\n")
+    }
+
+    /// When a transaction committed, in µs, as SQL: NULL where Postgres does not keep it (`track_commit_timestamp`), or no longer.
+    ///
+    /// - Parameter transaction: The `xmin` of a visible row. Not the row's `xid`: a row that was restored has that of another
+    ///   server, and Postgres may take that for anybody's.
+    static func committedAt(_ transaction: String) -> String {
+        """
+        CASE WHEN current_setting('track_commit_timestamp') = 'on'
+            THEN (extract(epoch FROM pg_xact_commit_timestamp(\(transaction))) * 1000000)::bigint END
+        """
     }
 
     /// Reads no row of a cache's tables, but fails wherever its look-ups would fail by what these are.

@@ -232,7 +232,8 @@ actor Journal: JournalSession {
             result,
             rules: caches,
             factsProblems: factsProblems,
-            collapseThreshold: collapseThreshold
+            collapseThreshold: collapseThreshold,
+            received: .now
         )
     }
 

@@ -107,9 +107,9 @@ package struct JournalView: Sendable {
         let columns = rules.journalColumns.map { "\($0.name)::text" }
         let found = try await connection.query(
             """
-            SELECT 'change', cache, subject, operation, application_name, row_count,
-                (extract(epoch FROM changed_at) * 1000000)::bigint, \(columns.joined(separator: ", ")),
-                id, xid::text, user_name
+            SELECT 'change', cache, subject, operation, application_name, user_name, row_count,
+                (extract(epoch FROM changed_at) * 1000000)::bigint, NULL, \(columns.joined(separator: ", ")),
+                id, xid::text
             FROM freshet.change WHERE coalesce(cache, $1) = $1
             ORDER BY id DESC LIMIT \(isCollapsed ? Int64(changesShown) : resolvedRows)
             """,
@@ -120,7 +120,7 @@ package struct JournalView: Sendable {
             let change = try JournalRow(found, row: row, columns: rules.journalColumns)
             rows.append(change)
             guard row < changesShown else { continue }
-            let behind = 7 + columns.count
+            let behind = 9 + columns.count
             view.changes.append(
                 Change(
                     id: try found.requiredInt64(row, behind),
@@ -130,7 +130,7 @@ package struct JournalView: Sendable {
                     operation: change.operation,
                     rowCount: change.rowCount,
                     applicationName: change.applicationName,
-                    userName: found.string(row, behind + 2),
+                    userName: change.userName,
                     keys: change.keysText(rules.journalColumns)
                 )
             )

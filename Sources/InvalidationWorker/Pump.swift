@@ -35,8 +35,14 @@ struct Pump {
     private struct Pass {
         var began: ContinuousClock.Instant
         var claim: Claim?
+        var applied: ContinuousClock.Instant?
         var plans: [PassPlan] = []
         var outcomes: [PassOutcome] = []
+
+        /// When the scripts had answered, by the clock of Postgres.
+        var invalidatedAtMicroseconds: Int64? {
+            applied.flatMap { claim?.clock?.microseconds(at: $0) }
+        }
     }
 
     /// What was told last, so that it is told once.
@@ -157,6 +163,7 @@ struct Pump {
             pass.plans = plans
             let outcomes = try await store.apply(plans)
             pass.outcomes = outcomes
+            pass.applied = surroundings.now
             return .applied(outcomes)
         case .commit(let acknowledgements):
             try await session.commit(acknowledgements)
@@ -281,7 +288,8 @@ struct Pump {
             )
         }
         if claim.rowCount > 0 || !plan.scopes.isEmpty || !plan.resetBuckets.isEmpty {
-            let report = PassReport(claim: claim, plan: plan, outcome: outcome, duration: duration)
+            var report = PassReport(claim: claim, plan: plan, outcome: outcome, duration: duration)
+            report.invalidatedAtMicroseconds = pass.invalidatedAtMicroseconds
             logger.debug(
                 "Applied",
                 metadata: [
@@ -345,30 +353,5 @@ extension PumpStateMachine.Action {
         case .rollBack, .backOff: .backingOff
         case .leave, .stop: .leaving
         }
-    }
-}
-
-extension PassReport {
-    init(claim: CacheClaim, plan: PassPlan, outcome: PassOutcome, duration: Duration) {
-        switch claim.backlog {
-        case .collapsed: changes = []
-        case .changes(let claimed):
-            changes = claimed.map { change in
-                ChangeSummary(
-                    subject: change.subject,
-                    operation: change.operation,
-                    rowCount: change.rowCount,
-                    applicationName: change.applicationName
-                )
-            }
-        }
-        namespace = plan.namespace
-        rowCount = claim.rowCount
-        scopes = plan.scopes
-        resetBuckets = plan.resetBuckets
-        bumpCount =
-            outcome.bumpedEntities + outcome.bumpedVariants
-            + Int64(plan.passes.count { $0.pass.bumpsNamespace })
-        self.duration = duration
     }
 }

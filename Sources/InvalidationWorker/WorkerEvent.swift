@@ -58,6 +58,15 @@ public struct PassReport: Sendable {
         public var rowCount: Int64
         /// The writer's `application_name`.
         public var applicationName: String?
+        /// The role that the writer logged in as.
+        public var userName: String?
+        /// When the trigger ran, in microseconds since 1970 by the clock of Postgres; nil where the journal does not say.
+        public var changedAtMicroseconds: Int64?
+        /// When the change committed, by the same clock; nil where `track_commit_timestamp` is off, or Postgres has forgotten.
+        public var committedAtMicroseconds: Int64?
+        /// What this change alone invalidates; nil where it takes the changes of the pass together to say, or where they are
+        /// too many to tell apart: then ``PassReport/scopes`` says what all of them did.
+        public var scopes: ScopeSet?
     }
 
     /// Where the cache lives.
@@ -74,4 +83,9 @@ public struct PassReport: Sendable {
     public var bumpCount: Int64
     /// From the observation of the heads to the COMMIT.
     public var duration: Duration
+    /// When everything was invalidated, in microseconds since 1970 by the clock of Postgres, to within the way of a reply from there.
+    ///
+    /// What is subtracted from it (``ChangeSummary/changedAtMicroseconds``) is of the same clock, whatever that of the worker says.
+    /// Nil where the clock of Postgres is not known.
+    public var invalidatedAtMicroseconds: Int64?
 }

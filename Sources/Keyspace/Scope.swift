@@ -11,9 +11,9 @@ public enum Scope: Hashable, Sendable {
 }
 
 /// A set of scopes in which nothing stands twice: the namespace covers every entity, an entity its variants.
-public struct ScopeSet: Equatable, Sendable {
+public struct ScopeSet: Hashable, Sendable {
     /// What is bumped of one entity.
-    public enum Variants: Equatable, Sendable {
+    public enum Variants: Hashable, Sendable {
         /// All that is cached of the entity, by one bump of the entity's own generation.
         case every
         /// These variants alone; the entity's others stay valid.

@@ -71,8 +71,12 @@ package struct JournalRow: Hashable, Sendable {
     var rowCount: Int64 = 0
     /// When the trigger ran, in microseconds since 1970 by the clock of Postgres.
     var changedAtMicroseconds: Int64 = 0
+    /// When its transaction committed, by the same clock; nil where Postgres does not keep it.
+    var committedAtMicroseconds: Int64?
     /// The `application_name` of the writer.
     var applicationName: String?
+    /// The writer's role.
+    var userName: String?
     /// The columns of the cache that hold integers; one that is NULL is left out.
     var integers: [String: [Int64?]] = [:]
     /// The columns of the cache that hold texts; one that is NULL is left out.

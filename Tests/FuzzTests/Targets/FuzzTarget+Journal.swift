@@ -13,22 +13,23 @@ extension FuzzTarget {
         name: "journal",
         sound: [
             """
-            pass|~|10:20:11|~|~|4|4|~|~|~|~
-            cache|workflows|mark|print|~|3|~|~|~|~|~
-            attachments|workflows|names|~|~|~|~|~|~|~|~
-            attached|workflows|detector|print|~|~|~|~|~|~|~
-            change|workflows|detector|update|psql|2|1700000000000000|{1,2}|~|~|~
-            change|workflows|workflow|update|psql|1|1700000000000000|~|{10}|{NULL}|{7}
-            change|workflows|link|insert|~|1|1700000000000000|{3}|{10}|~|~
-            fan|workflows|link|~|~|4|10|~|~|~|~
-            fact|workflows|environment|~|~|10|7|~|~|~|~
+            pass|~|10:20:11|~|~|~|4|4|~|~|~|~|~
+            cache|workflows|mark|print|~|~|3|~|~|~|~|~|~
+            attachments|workflows|names|~|~|~|~|~|~|~|~|~|~
+            attached|workflows|detector|print|~|~|~|~|~|~|~|~|~
+            change|workflows|detector|update|psql|app|2|1700000000000000|1700000000000400|{1,2}|~|~|~
+            change|workflows|workflow|update|psql|app|1|1700000000000000|1700000000000400|~|{10}|{NULL}|{7}
+            change|workflows|link|insert|~|app|1|1700000000000000|1700000000000400|{3}|{10}|~|~
+            fan|workflows|link|~|~|~|4|10|~|~|~|~|~
+            fact|workflows|environment|~|~|~|10|7|~|~|~|~|~
+            clock|~|~|~|~|~|1700000000000900|~|~|~|~|~|~
             """,
             """
-            pass|~|10:20:|~|~|1|1|~|~|~|~
-            cache|datasources|~|~|~|2|~|~|~|~|~
-            attached|datasources|source|print|a problem|~|~|~|~|~|~
-            change|datasources|datasource|update|psql|1|0|{1}|~|{metric}|{metric}|{17}|{18}
-            change|datasources|namespace|invalidate|psql|0|0|~|~|~|~
+            pass|~|10:20:|~|~|~|1|1|~|~|~|~|~
+            cache|datasources|~|~|~|~|2|~|~|~|~|~|~
+            attached|datasources|source|print|a problem|~|~|~|~|~|~|~|~
+            change|datasources|datasource|update|psql|app|1|0|~|{1}|~|{metric}|{metric}|{17}|{18}
+            change|datasources|namespace|invalidate|psql|app|0|0|~|~|~|~|~
             """,
         ],
         words: [
@@ -76,7 +77,7 @@ extension FuzzTarget {
     private static func rows(of text: String) -> QueryResult? {
         let lines = text.split(separator: "\n").prefix(40)
         guard !lines.isEmpty, let result = PQmakeEmptyPGresult(nil, PGRES_TUPLES_OK) else { return nil }
-        let width = 7 + (Caches.all.map(\.journalColumns.count).max() ?? 0)
+        let width = 9 + (Caches.all.map(\.journalColumns.count).max() ?? 0)
         var name = Array("c\0".utf8.map { CChar(bitPattern: $0) })
         name.withUnsafeMutableBufferPointer { name in
             // libpq copies the names within the call.
