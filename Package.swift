@@ -115,6 +115,9 @@ let package = Package(
             swiftSettings: settings
         ),
 
+        // What a service tells systemd. It knows nothing of Freshet.
+        .target(name: "Systemd", swiftSettings: settings),
+
         // A private Postgres and Redis, for the demo and the tests.
         .target(name: "LocalServices", dependencies: [logging, subprocess], swiftSettings: settings),
 
@@ -122,7 +125,7 @@ let package = Package(
             name: "FreshetCommand",
             dependencies: [
                 "Audit", "Freshet", "FreshetPostgres", "InvalidationWorker", "Keyspace", "LocalServices", "Migrations",
-                "Postgres", "Redis", argumentParser, configuration, logging, serviceLifecycle,
+                "Operations", "Postgres", "Redis", "Systemd", argumentParser, configuration, logging, serviceLifecycle,
             ],
             swiftSettings: settings
         ),
@@ -180,6 +183,12 @@ let package = Package(
             ],
             swiftSettings: settings
         ),
+        .testTarget(
+            name: "FreshetCommandTests",
+            dependencies: ["FreshetCommand", "InvalidationWorker", "Operations", "Systemd", logging],
+            swiftSettings: settings
+        ),
+        .testTarget(name: "SystemdTests", dependencies: ["Systemd"], swiftSettings: settings),
         .testTarget(name: "KeyspaceTests", dependencies: ["Keyspace"], swiftSettings: settings),
         .testTarget(
             name: "FreshetTests",

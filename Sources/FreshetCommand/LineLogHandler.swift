@@ -1,5 +1,7 @@
 import Glibc
 import Logging
+import Synchronization
+import Systemd
 
 /// Logs to standard error, one line for each message.
 ///
@@ -7,14 +9,20 @@ import Logging
 /// `<6>message key=value`: the journal has its own clock, and the number is the level (sd-daemon(3)).
 struct LineLogHandler: LogHandler {
     var metadata: Logger.Metadata = [:]
-    var logLevel: Logger.Level
     private let label: String
-    private let isForJournal: Bool
+    private let threshold: LogThreshold
+    /// The level of this logger alone, where it was given one.
+    private var ownLevel: Logger.Level?
+    private let isForJournal = JournalStream.isStandardError
 
-    init(label: String, level: Logger.Level) {
+    init(label: String, threshold: LogThreshold) {
         self.label = label
-        logLevel = level
-        isForJournal = getenv("JOURNAL_STREAM") != nil && isatty(STDERR_FILENO) == 0
+        self.threshold = threshold
+    }
+
+    var logLevel: Logger.Level {
+        get { ownLevel ?? threshold.level }
+        set { ownLevel = newValue }
     }
 
     subscript(metadataKey key: String) -> Logger.Metadata.Value? {
@@ -37,6 +45,20 @@ struct LineLogHandler: LogHandler {
     private static func quoted(_ value: String) -> String {
         value.contains { $0 == " " || $0 == "\"" }
             ? "\"\(value.replacing("\"", with: "\\\""))\"" : value
+    }
+}
+
+/// The least level that is logged, by all loggers that share it; it may change while they log.
+final class LogThreshold: Sendable {
+    private let current: Mutex<Logger.Level>
+
+    init(_ level: Logger.Level) {
+        current = Mutex(level)
+    }
+
+    var level: Logger.Level {
+        get { current.withLock { $0 } }
+        set { current.withLock { $0 = newValue } }
     }
 }
 

@@ -6,6 +6,8 @@ struct Main {
     static func main() async {
         // A reader who leaves (`freshet status | head -1`) must not kill us: the write fails instead.
         signal(SIGPIPE, SIG_IGN)
+        // Before anything else runs that reads the environment.
+        _ = ServiceUnit.manager
         let status = await run(Array(ArgumentScrubber.takeArguments().dropFirst()))
         exit(status.rawValue)
     }

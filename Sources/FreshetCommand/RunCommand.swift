@@ -3,9 +3,11 @@ import Audit
 import InvalidationWorker
 import Keyspace
 import Logging
+import Operations
 import Postgres
 import Redis
 import ServiceLifecycle
+import Systemd
 
 /// `freshet run`: the worker.
 struct RunCommand: AsyncParsableCommand {
@@ -16,6 +18,11 @@ struct RunCommand: AsyncParsableCommand {
             Turns what was committed in Postgres into invalidations in Redis, and vouches for it. Any number may run: one \
             leads, the others stand by. A server that is away is waited for; a mistake in the settings ends it at once. The \
             first signal lets it finish its batch, a second one ends it on the spot; neither loses anything.
+
+            Without a terminal, SIGHUP makes it read log level and intervals again, from --config and the environment. Under a \
+            service manager that wants to be told (systemd, Type=notify), a server's refusal of a password or a privilege ends \
+            nothing: the status says what to mend, and the worker goes on to try. Connection strings may be credentials of \
+            systemd, named postgres, redis and audit-postgres.
 
             The role needs freshet_worker:  GRANT freshet_worker TO app_worker
 
@@ -45,37 +52,74 @@ struct RunCommand: AsyncParsableCommand {
     )
     var auditPostgres: String?
 
+    @Option(
+        help: ArgumentHelp(
+            "How often to look without being told to. [FRESHET_POLL_SECONDS; default: 1]",
+            valueName: "seconds"
+        )
+    )
+    var pollSeconds: Double?
+
+    @Option(
+        help: ArgumentHelp(
+            "How often a standby tries to lead. [FRESHET_STANDBY_SECONDS; default: 0.5]",
+            valueName: "seconds"
+        )
+    )
+    var standbySeconds: Double?
+
     @OptionGroup(title: "Settings")
     var options: SettingsOptions
 
     func run() async throws {
-        let settings = try options.resolve([.auditPostgres: auditPostgres], numbers: [.auditRate: auditRate])
-        let logger = settings.logger()
+        let live: LiveSettings
+        do {
+            live = try LiveSettings { [self] () throws(Failure) in try resolve() }
+        } catch {
+            // The manager shows it until it begins anew; where even this fails, standard error has the same line.
+            try? ServiceUnit.manager.get()?.notify([.status("Not started: \(error)")])
+            throw error
+        }
+        let settings = live.settings
+        let logger = Logger(label: "freshet") { LineLogHandler(label: $0, threshold: live.threshold) }
         // Connects when it is first asked.
         let redis = RedisNode(settings.redis, logger: logger)
         var configuration = InvalidationWorker.Configuration()
         configuration.namespace = settings.namespace
         configuration.limits = settings.limits
-        // Several passes fit into a lease, however short it is.
-        configuration.pollInterval = min(configuration.pollInterval, settings.limits.lease / 4)
+        configuration.pollInterval = settings.intervals.poll
+        configuration.leadershipInterval = settings.intervals.leadership
         let history = settings.auditRate > 0 ? PassHistory() : nil
-        let worker = InvalidationWorker(
+        let state = WorkerState(lease: settings.limits.lease)
+        let claimWait = ClaimWait()
+        let unit = ServiceUnit(state: state, claimWait: claimWait, logger: logger)
+        var worker = InvalidationWorker(
             postgres: settings.postgres,
             redis: redis,
             configuration: configuration,
             logger: logger,
-            onEvent: { await history?.note($0) }
+            onEvent: { event in
+                await history?.note(event)
+                state.note(event)
+                unit.note(event)
+            }
         )
+        worker.onTurn = state.turn
+        worker.claimWait = claimWait
+        worker.intervals = { live.intervals }
         let auditRedis = RedisNode(settings.redis, logger: logger)
-        var services: [any Service] = [CheckedWorker(worker: worker, settings: settings, logger: logger)]
+        var services: [any Service] = [
+            CheckedWorker(worker: worker, settings: settings, state: state, unit: unit, logger: logger)
+        ]
         if let history {
             services.append(Self.auditor(settings, redis: auditRedis, history: history, logger: logger))
         }
         let interruption = Interruption()
+        let hangUp = HangUp()
         let group = ServiceGroup(
             services: services,
             logger: Logger(label: "freshet") {
-                LineLogHandler(label: $0, level: max(settings.logLevel ?? .info, .warning))
+                LineLogHandler(label: $0, threshold: LogThreshold(max(settings.logLevel ?? .info, .warning)))
             }
         )
         let result: Result<Void, any Error>
@@ -84,9 +128,14 @@ struct RunCommand: AsyncParsableCommand {
                 tasks.addTask {
                     for await _ in interruption.requests {
                         logger.info("Finishing the batch, then leaving")
+                        unit.tellStopping()
                         await group.triggerGracefulShutdown()
                     }
                 }
+                tasks.addTask {
+                    for await _ in hangUp.requests { unit.reload { live.reload(logger) } }
+                }
+                tasks.addTask { try await unit.run() }
                 try await group.run()
                 tasks.cancelAll()
             }
@@ -98,6 +147,14 @@ struct RunCommand: AsyncParsableCommand {
         await auditRedis.close()
         try result.get()
         logger.info("Left")
+    }
+
+    /// The settings, as they are now in all their sources.
+    private func resolve() throws(Failure) -> Settings {
+        try options.resolve(
+            [.auditPostgres: auditPostgres],
+            numbers: [.auditRate: auditRate, .pollSeconds: pollSeconds, .standbySeconds: standbySeconds]
+        )
     }
 
     /// The auditor beside the worker: a connection to Redis and a session with Postgres of its own.
@@ -125,14 +182,13 @@ struct RunCommand: AsyncParsableCommand {
 private struct CheckedWorker: Service {
     let worker: InvalidationWorker
     let settings: Settings
+    let state: WorkerState
+    let unit: ServiceUnit
     let logger: Logger
 
     func run() async throws {
         do {
-            try await cancelWhenGracefulShutdown {
-                try await checkPostgres()
-                try await checkRedis()
-            }
+            try await cancelWhenGracefulShutdown { try await check() }
         } catch {
             if Task.isShuttingDownGracefully { return }
             throw error
@@ -142,6 +198,37 @@ private struct CheckedWorker: Service {
             metadata: ["version": "\(RootCommand.version)", "namespace": "\(settings.namespace)"]
         )
         await worker.run()
+    }
+
+    /// Looks at both servers.
+    ///
+    /// Alone, a mistake ends it at once; under a manager that would only begin anew, the status says what to mend, and it looks
+    /// again until that is done.
+    private func check() async throws {
+        var told: String?
+        while true {
+            let server: WorkerEvent.Server
+            let failure: Failure
+            do {
+                try await checkPostgres()
+                do {
+                    return try await checkRedis()
+                } catch {
+                    (server, failure) = (.redis, Failure(classifying: error))
+                }
+            } catch {
+                (server, failure) = (.postgres, Failure(classifying: error))
+            }
+            try Task.checkCancellation()
+            guard unit.isManaged, failure.status != .defect else { throw failure }
+            state.note(.failing(server: server, error: failure.message))
+            unit.tellNews()
+            if told != failure.message {
+                told = failure.message
+                logger.error("\(server.rawValue) refuses; trying again", metadata: ["error": "\(failure)"])
+            }
+            try await Task.sleep(for: .seconds(2))
+        }
     }
 
     /// A server that is away is a matter of time; everything else is a person's to mend.

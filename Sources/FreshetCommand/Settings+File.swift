@@ -40,12 +40,13 @@ extension SettingsSource {
         )
     }
 
-    private static func contents(of path: String) throws(Failure) -> [UInt8] {
+    /// What a file holds, or why it cannot be read.
+    static func contents(of path: String, _ what: String = "--config") throws(Failure) -> [UInt8] {
         func failure() -> Failure {
             let mend = errno == ENOENT ? "give the path of a file that exists" : "make it readable for this user"
             return Failure(
                 errno == EACCES ? .permission : .configuration,
-                "--config \(path): \(String(cString: strerror(errno))); \(mend)"
+                "\(what) \(path): \(String(cString: strerror(errno))); \(mend)"
             )
         }
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)

@@ -18,6 +18,10 @@ struct Settings: Sendable {
     var namespace = CacheNamespace.workflows
     /// What is logged to standard error; nil where nothing was said: `info`, and less where a command's answer tells it all.
     var logLevel: Logger.Level?
+    /// How often the worker looks without being told to; the lease bounds it.
+    var pollInterval = Duration.seconds(1)
+    /// How often a standby tries to lead.
+    var standbyInterval = Duration.milliseconds(500)
     /// The figures on which the worker and the readers of a namespace agree.
     var limits = KeyspaceLimits()
     /// How a reader uses the cache.
@@ -93,6 +97,8 @@ struct Settings: Sendable {
             logLevel = level
         }
         if let lease = try duration(.leaseSeconds, isZeroAllowed: false) { limits.lease = lease }
+        if let interval = try duration(.pollSeconds, isZeroAllowed: false) { pollInterval = interval }
+        if let interval = try duration(.standbySeconds, isZeroAllowed: false) { standbyInterval = interval }
         if let age = try duration(.degradedSeconds, isZeroAllowed: true) {
             options.degradation = age > .zero ? .serve(upTo: age) : .bypass
         }
@@ -126,6 +132,8 @@ enum SettingsKey: String, CaseIterable, Sendable {
     case prefix
     case namespace
     case logLevel = "log-level"
+    case pollSeconds = "poll-seconds"
+    case standbySeconds = "standby-seconds"
     case leaseSeconds = "lease-seconds"
     case degradedSeconds = "degraded-seconds"
     case auditRate = "audit-rate"

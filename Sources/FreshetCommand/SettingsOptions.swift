@@ -95,6 +95,7 @@ struct SettingsOptions: ParsableArguments {
             ignoresEmpty: false
         )
         var sources = [commandLine, SettingsSource.environment()]
+        if let credentials = try SettingsSource.credentials() { sources.append(credentials) }
         if let config { sources.append(try .file(config)) }
         return try Settings(sources)
     }
@@ -129,6 +130,6 @@ extension Settings {
     /// - Parameter level: What is logged where nothing else was asked for.
     func logger(_ level: Logger.Level = .info) -> Logger {
         let level = logLevel ?? level
-        return Logger(label: "freshet") { LineLogHandler(label: $0, level: level) }
+        return Logger(label: "freshet") { LineLogHandler(label: $0, threshold: LogThreshold(level)) }
     }
 }

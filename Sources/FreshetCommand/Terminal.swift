@@ -1,4 +1,5 @@
 import Glibc
+import Systemd
 
 /// What the standard streams can show, and how it is written to them.
 struct Terminal: Sendable {
@@ -53,7 +54,7 @@ struct Terminal: Sendable {
     /// Writes the one line of an error to standard error.
     static func complain(_ line: String) {
         // Nobody is left to be told where standard error is gone as well.
-        _ = try? write("freshet: \(line)", to: STDERR_FILENO)
+        _ = try? write(JournalStream.isStandardError ? "<3>\(line)" : "freshet: \(line)", to: STDERR_FILENO)
     }
 
     /// Shows how far a command is, where a person is watching standard error; overwrites what it showed before.

@@ -52,6 +52,10 @@ public struct InvalidationWorker: Service {
     /// Turns come at least every second, but for connecting, which has the time limits of libpq, and for what a server is asked
     /// meanwhile: a claim of a large backlog takes as long as it does.
     package var onTurn: @Sendable (PumpStep) -> Void = { _ in }
+    /// Says whether the worker waits for a claim, which takes as long as it does.
+    package var claimWait = ClaimWait()
+    /// Asked before each step how often to look, in place of the configuration; must return at once.
+    package var intervals: @Sendable () -> WorkerIntervals? = { nil }
 
     /// A worker of one database and one Redis.
     ///
@@ -95,12 +99,14 @@ public struct InvalidationWorker: Service {
         let postgres = postgres
         let threshold = configuration.collapseThreshold
         let logger = logger
+        let claimWait = claimWait
         var pump = Pump(
             open: openJournal ?? {
                 try await Journal.open(
                     postgres,
                     caches: caches.map(\.rules),
                     collapseThreshold: threshold,
+                    claimWait: claimWait,
                     logger: logger
                 )
             },
@@ -110,7 +116,8 @@ public struct InvalidationWorker: Service {
             surroundings: surroundings,
             onEvent: onEvent,
             beforeStep: beforeStep,
-            onTurn: onTurn
+            onTurn: onTurn,
+            intervals: intervals
         )
         await pump.run()
     }

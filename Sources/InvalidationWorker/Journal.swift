@@ -23,16 +23,19 @@ actor Journal: JournalSession {
 
     /// Above so many rows a batch is resolved as one change of the namespace.
     private let collapseThreshold: Int64
+    private let claimWait: ClaimWait
 
     private init(
         connection: PostgresConnection,
         caches: [any CacheRules],
         collapseThreshold: Int64,
+        claimWait: ClaimWait,
         logger: Logger
     ) {
         self.connection = connection
         self.caches = caches
         self.collapseThreshold = collapseThreshold
+        self.claimWait = claimWait
         self.logger = logger
     }
 
@@ -43,6 +46,7 @@ actor Journal: JournalSession {
         _ configuration: PostgresConfiguration,
         caches: [any CacheRules],
         collapseThreshold: Int64,
+        claimWait: ClaimWait = ClaimWait(),
         logger: Logger
     ) async throws -> Journal {
         var configuration = configuration
@@ -56,6 +60,7 @@ actor Journal: JournalSession {
                 connection: connection,
                 caches: caches,
                 collapseThreshold: collapseThreshold,
+                claimWait: claimWait,
                 logger: logger
             )
         } catch {
@@ -218,6 +223,8 @@ actor Journal: JournalSession {
             try await connection.prepare(name, Self.claim(caches, facts: facts))
             preparedClaims[form] = name
         }
+        claimWait.begin()
+        defer { claimWait.end() }
         let result = try await connection.execute(
             prepared: name,
             [

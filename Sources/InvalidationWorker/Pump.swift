@@ -24,6 +24,8 @@ struct Pump {
     let beforeStep: @Sendable (PumpStep) async -> Void
     /// Is told of each turn of the loop, before anything else of it.
     let onTurn: @Sendable (PumpStep) -> Void
+    /// Says how often to look, where that may change.
+    let intervals: @Sendable () -> WorkerIntervals?
 
     private var machine: PumpStateMachine
     private var journal: (any JournalSession)?
@@ -62,7 +64,8 @@ struct Pump {
         surroundings: Surroundings,
         onEvent: @escaping @Sendable (WorkerEvent) async -> Void,
         beforeStep: @escaping @Sendable (PumpStep) async -> Void,
-        onTurn: @escaping @Sendable (PumpStep) -> Void
+        onTurn: @escaping @Sendable (PumpStep) -> Void,
+        intervals: @escaping @Sendable () -> WorkerIntervals?
     ) {
         self.open = open
         self.store = store
@@ -73,6 +76,7 @@ struct Pump {
         self.onEvent = onEvent
         self.beforeStep = beforeStep
         self.onTurn = onTurn
+        self.intervals = intervals
     }
 
     /// Works until a graceful shutdown, which finishes the pass under way, or until the task is cancelled, which does not.
@@ -83,6 +87,7 @@ struct Pump {
             await beforeStep(action.step)
             let event = await perform(action)
             if Task.isShuttingDownGracefully { machine.shutDown() }
+            if let intervals = intervals() { machine.take(intervals) }
             action = machine.next(after: event, at: surroundings.now)
             telemetry.leads(machine.isLeading)
         }

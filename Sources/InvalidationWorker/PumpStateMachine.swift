@@ -114,7 +114,7 @@ package struct PumpStateMachine: Sendable {
         case stopped
     }
 
-    private let configuration: Configuration
+    private var configuration: Configuration
     private var state = State.disconnected
     private var randomness: any RandomNumberGenerator & Sendable
     private var postgresBackoff = Backoff()
@@ -146,6 +146,16 @@ package struct PumpStateMachine: Sendable {
     /// Leave at the end of what is going on now.
     mutating func shutDown() {
         isLeaving = true
+    }
+
+    /// Look so often, from the next action on.
+    mutating func take(_ intervals: WorkerIntervals) {
+        configuration.pollInterval = intervals.poll
+        configuration.pollIntervalWithoutNotifications = min(
+            configuration.pollIntervalWithoutNotifications,
+            intervals.poll
+        )
+        configuration.leadershipInterval = intervals.leadership
     }
 
     /// The next action, after the last one ended with `event` at `now`.

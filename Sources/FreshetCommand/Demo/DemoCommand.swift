@@ -28,7 +28,7 @@ struct DemoCommand: AsyncParsableCommand {
     func run() async throws {
         let interruption = Interruption(beforeLeaving: Self.leaveNothingBehind)
         let level = try logLevel.map(Self.level) ?? .critical
-        let logger = Logger(label: "freshet") { LineLogHandler(label: $0, level: level) }
+        let logger = Logger(label: "freshet") { LineLogHandler(label: $0, threshold: LogThreshold(level)) }
         let screen = DemoScreen(Terminal.standardOutput())
         let outcome = try await withThrowingTaskGroup(of: Ending.self) { tasks in
             tasks.addTask { .finished(try await show(on: screen, logger: logger)) }
