@@ -1,4 +1,5 @@
 import Foundation
+import InvalidationWorker
 import Logging
 import Synchronization
 import Testing
