@@ -106,6 +106,13 @@ let package = Package(
             swiftSettings: settings
         ),
 
+        // The doctor: what is not as it should be. Facts are gathered here and judged here, and nothing is changed.
+        .target(
+            name: "Doctor",
+            dependencies: ["InvalidationWorker", "Keyspace", "Migrations", "Postgres", "Redis", logging],
+            swiftSettings: settings
+        ),
+
         // Migrations: the files of sql/, embedded.
         .target(
             name: "Migrations",
@@ -124,8 +131,9 @@ let package = Package(
         .executableTarget(
             name: "FreshetCommand",
             dependencies: [
-                "Audit", "Freshet", "FreshetPostgres", "InvalidationWorker", "Keyspace", "LocalServices", "Migrations",
-                "Operations", "Postgres", "Redis", "Systemd", argumentParser, configuration, logging, serviceLifecycle,
+                "Audit", "Doctor", "Freshet", "FreshetPostgres", "InvalidationWorker", "Keyspace", "LocalServices",
+                "Migrations", "Operations", "Postgres", "Redis", "Systemd", argumentParser, configuration, logging,
+                serviceLifecycle,
             ],
             swiftSettings: settings
         ),
@@ -213,6 +221,7 @@ let package = Package(
             dependencies: ["Audit", "Freshet", "Keyspace", "Surroundings"],
             swiftSettings: settings
         ),
+        .testTarget(name: "DoctorTests", dependencies: ["Doctor", "Keyspace"], swiftSettings: settings),
         .testTarget(name: "HistoryTests", dependencies: ["History"], swiftSettings: settings),
         .testTarget(
             name: "SimulationTests",
@@ -236,8 +245,9 @@ let package = Package(
         .testTarget(
             name: "IntegrationTests",
             dependencies: [
-                "Audit", "Freshet", "FreshetPostgres", "InvalidationWorker", "Keyspace", "LocalServices", "Migrations",
-                "Postgres", "Redis", "Simulation", "Surroundings", "TestSupport", logging, metrics, metricsTestKit,
+                "Audit", "Doctor", "Freshet", "FreshetPostgres", "InvalidationWorker", "Keyspace", "LocalServices",
+                "Migrations", "Postgres", "Redis", "Simulation", "Surroundings", "TestSupport", logging, metrics,
+                metricsTestKit,
                 nioCore, nioPosix, serviceLifecycle, subprocess,
             ],
             swiftSettings: settings

@@ -370,7 +370,7 @@ import Testing
 // MARK: Running it
 
 /// Runs the executable beside `body`, which begins when a line of the log says `signal`; then ends it with SIGTERM.
-private func whileRunning(
+func whileRunning(
     _ arguments: [String],
     until signal: String = "Leading",
     _ body: @escaping @Sendable (Int32) async throws -> Void
@@ -402,7 +402,7 @@ private func whileRunning(
     #expect(!result.closureResult.contains { $0.contains(testSecret) })
 }
 
-private func whileRunning(_ arguments: [String], _ body: @escaping @Sendable () async throws -> Void) async throws {
+func whileRunning(_ arguments: [String], _ body: @escaping @Sendable () async throws -> Void) async throws {
     try await whileRunning(arguments) { _ in try await body() }
 }
 

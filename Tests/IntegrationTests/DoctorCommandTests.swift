@@ -1,0 +1,499 @@
+// `freshet doctor` on real servers: what is spoiled is found, and what the finding says mends it.
+
+import Doctor
+import Foundation
+import Freshet
+import Keyspace
+import LocalServices
+import Postgres
+import Redis
+import Subprocess
+import Testing
+
+@Suite struct DoctorCommandTests {
+    /// A well installation with a worker, and the flags to examine it with as its role.
+    private func withPatient(
+        on servers: Servers? = nil,
+        _ body: @Sendable (Patient) async throws -> Void
+    ) async throws {
+        try await Scenario.run(on: servers) { scenario in
+            let worker = try await scenario.startWorker()
+            try await scenario.drain(worker)
+            try await body(Patient(scenario: scenario))
+        }
+    }
+
+    @Test func `a well installation is status 0, for the worker's role and for a superuser, and everything is checked`()
+        async throws
+    {
+        try await withPatient { patient in
+            let screen = try await freshet(["doctor"] + patient.flags())
+            #expect(screen.status == .exited(0) && screen.complaint.isEmpty, "\(screen)")
+            #expect(screen.output.hasPrefix("well") && !screen.output.contains("\u{1B}"), "\(screen)")
+            let report = try await patient.examine(as: "postgres")
+            #expect(report.well && report.problems.isEmpty, "\(report.problems)")
+            #expect(Set(Check.allCases.map(\.rawValue)).subtracting(report.findings.map(\.check)).isEmpty)
+            let all = try await freshet(["doctor", "--all"] + patient.flags())
+            #expect(all.status == .exited(0) && all.output.split(separator: "\n").count >= Check.allCases.count)
+        }
+    }
+
+    @Test func `who may see little is told what was not checked, and why`() async throws {
+        try await withPatient { patient in
+            let worker = try await patient.examine()
+            #expect(worker.findings.contains { $0.check == "vacuum.long_transactions" && $0.severity == "unchecked" })
+            // The tests' reader may read every table, for its lookups.
+            for role in [Servers.Roles.auditor] {
+                let report = try await patient.examine(as: role)
+                #expect(report.well, "\(role): \(report.problems)")
+                let unchecked = report.findings.filter { $0.severity == "unchecked" }
+                #expect(unchecked.contains { $0.check == "schema.migrations" && $0.what.contains("permission denied") })
+            }
+        }
+    }
+
+    /// What can go wrong in a database, with the check that tells of it.
+    static let spoilings: [(check: Check, sql: String)] = [
+        (.tablesTriggers, "ALTER TABLE workflow_engine_workflow DISABLE TRIGGER ALL"),
+        (.tablesTriggers, "ALTER TABLE workflow_engine_workflow ENABLE TRIGGER freshet_workflow_update"),
+        (.tablesTriggers, "DROP TRIGGER freshet_link_delete ON workflow_engine_detectorworkflow"),
+        (
+            .tablesStrayTriggers,
+            "CREATE TABLE copy (id bigint); CREATE TRIGGER left_over AFTER TRUNCATE ON copy "
+                + "FOR EACH STATEMENT EXECUTE FUNCTION freshet.workflow_truncate()"
+        ),
+        (.tablesKind, "CREATE TABLE child () INHERITS (workflow_engine_workflow)"),
+        (.schemaFunctions, "ALTER FUNCTION freshet.workflow_update() RESET search_path"),
+        (.schemaFunctions, "ALTER FUNCTION freshet.link_insert() SECURITY INVOKER"),
+        (.schemaFunctions, "GRANT EXECUTE ON FUNCTION freshet.invalidate_all() TO PUBLIC"),
+        (.schemaFunctions, "ALTER FUNCTION freshet.wake() OWNER TO postgres"),
+        (.schemaOwnership, "ALTER TABLE freshet.setting OWNER TO postgres"),
+        (.rolesSchemaPrivileges, "GRANT INSERT ON freshet.change TO freshet_reader"),
+        (.rolesSchemaPrivileges, "REVOKE SELECT ON freshet.setting FROM freshet_worker"),
+        (.rolesSchemaPrivileges, "GRANT UPDATE (value) ON freshet.setting TO PUBLIC"),
+        (.rolesTablePrivileges, "GRANT SELECT ON workflow_engine_workflow TO freshet_worker"),
+        (.rolesTablePrivileges, "GRANT DELETE ON workflow_engine_detector TO freshet_reader"),
+        (.rolesTablePrivileges, "REVOKE SELECT (environment_id) ON workflow_engine_workflow FROM freshet_worker"),
+        (.journalAutovacuum, "ALTER TABLE freshet.change SET (autovacuum_enabled = false)"),
+        (.journalAutovacuum, "ALTER TABLE freshet.change RESET (vacuum_truncate)"),
+        (.journalDefinition, "ALTER TABLE freshet.change REPLICA IDENTITY DEFAULT"),
+        (.journalDefinition, "DROP INDEX freshet.change_xid"),
+        (.postgresNotifySetting, "UPDATE freshet.setting SET value = 'off' WHERE name = 'notify'"),
+    ]
+
+    @Test(arguments: spoilings)
+    func `what is spoiled in the database is found, and its mend ends it`(
+        _ spoiling: (check: Check, sql: String)
+    ) async throws {
+        try await withPatient { patient in
+            try await patient.scenario.execute(spoiling.sql)
+            let found = try await patient.finding(spoiling.check)
+            let mend = try #require(found.mend)
+            #expect(mend.kind == "sql")
+            // Exactly as a person would paste it.
+            try await patient.scenario.servers.postgres.psql(mend.text, database: patient.scenario.database)
+            let after = try await patient.troubles(spoiling.check)
+            #expect(after.isEmpty, "\(after)")
+        }
+    }
+
+    @Test func `what is wrong with the cluster and its roles is found, and its mend ends it`() async throws {
+        let servers = try await Servers.start(
+            postgresSettings: ["max_prepared_transactions": "4", "wal_level": "logical"]
+        )
+        do {
+            try await withPatient(on: servers) { patient in
+                let scenario = patient.scenario
+                func heal(_ check: Check, _ sql: String) async throws {
+                    try await scenario.execute(sql)
+                    let mend = try #require(try await patient.finding(check, as: "postgres").mend)
+                    try await scenario.servers.postgres.psql(mend.text, database: scenario.database)
+                    let after = try await patient.troubles(check, as: "postgres")
+                    #expect(after.isEmpty, "\(check): \(after)")
+                }
+                try await heal(.rolesAttributes, "ALTER ROLE freshet_reader LOGIN CREATEDB")
+                try await heal(.rolesAttributes, "GRANT pg_monitor TO freshet_worker")
+                try await heal(.rolesMembers, "GRANT freshet_owner TO \(Servers.Roles.worker)")
+                try await heal(.postgresNotifySetting, "UPDATE freshet.setting SET value = 'on' WHERE name = 'notify'")
+                try await heal(
+                    .tablesRowSecurity,
+                    "ALTER TABLE workflow_engine_workflow ENABLE ROW LEVEL SECURITY"
+                )
+                try await scenario.execute("SELECT freshet.attach_ddl_trigger()")
+                try await heal(.schemaEventTrigger, "ALTER EVENT TRIGGER freshet_drop DISABLE")
+                try await heal(
+                    .vacuumSlots,
+                    "SELECT pg_create_logical_replication_slot('forgotten', 'test_decoding')"
+                )
+                // ALTER SYSTEM runs in no transaction.
+                try await servers.postgres.psql("ALTER SYSTEM SET autovacuum = off; SELECT pg_reload_conf();")
+                try await heal(.journalAutovacuum, "SELECT 1")
+            }
+        } catch {
+            await servers.destroy()
+            throw error
+        }
+        await servers.destroy()
+    }
+
+    @Test func `transactions that are open and prepared are found, and their mends end them`() async throws {
+        let servers = try await Servers.start(postgresSettings: ["max_prepared_transactions": "4"])
+        do {
+            try await withPatient(on: servers) { patient in
+                let scenario = patient.scenario
+                let idle = try await scenario.connect()
+                try await idle.run(script: "BEGIN; SELECT pg_current_xact_id()")
+                try await scenario.admin.run(script: "BEGIN; CREATE TABLE held (); PREPARE TRANSACTION 'it''s held'")
+                var limits = DoctorLimits()
+                limits.longTransaction = .zero
+                let doctor = patient.doctor(as: "postgres")
+                let found = Diagnosis(try await doctor.examine().facts, limits: limits).findings
+                let own = found.filter { $0.check == .vacuumTransactions && $0.severity == .advice }
+                #expect(own.contains { $0.subject == "\(idle.backendPID)" }, "\(own)")
+                let prepared = found.first { $0.check == .vacuumPrepared }
+                #expect(prepared?.subject == "it's held")
+                for finding in [own.first { $0.subject == "\(idle.backendPID)" }, prepared] {
+                    try await scenario.servers.postgres.psql(
+                        try #require(finding?.mend?.text),
+                        database: scenario.database
+                    )
+                }
+                let after = Diagnosis(try await doctor.examine().facts, limits: limits).findings
+                #expect(!after.contains { $0.subject == "\(idle.backendPID)" })
+                #expect(after.contains { $0.check == .vacuumPrepared && $0.severity == .well })
+                await idle.close()
+            }
+        } catch {
+            await servers.destroy()
+            throw error
+        }
+        await servers.destroy()
+    }
+
+    @Test func `what is wrong with Redis is found, and its mend ends it`() async throws {
+        let redis = try await LocalRedis.start(
+            options: ["maxmemory": "0", "enable-protected-configs": "yes"],
+            listensOnTCP: true
+        )
+        let shared = try await Servers.shared()
+        do {
+            try await withPatient(on: Servers(postgres: shared.postgres, redis: redis)) { patient in
+                func heal(_ check: Check, _ severity: String, _ command: [String]) async throws {
+                    if !command.isEmpty { try await patient.redis(command) }
+                    let found = try await patient.finding(check)
+                    #expect(found.severity == severity, "\(found)")
+                    let mend = try #require(found.mend)
+                    #expect(mend.kind == "shell")
+                    try await IntegrationTests.run(
+                        "sh",
+                        ["-c", mend.text.replacing("freshet cache", with: patient.cacheCommand)]
+                    )
+                    let after = try await patient.troubles(check)
+                    #expect(after.isEmpty, "\(check): \(after)")
+                }
+                try await heal(.redisMemory, "advice", [])
+                try await heal(.redisListpack, "advice", [])
+                try await heal(.redisEviction, "advice", ["CONFIG", "SET", "maxmemory-policy", "noeviction"])
+                try await heal(.cacheSwitch, "problem", ["HSET", patient.headKey, "switch", "off"])
+            }
+        } catch {
+            await redis.destroy()
+            throw error
+        }
+        await redis.destroy()
+    }
+
+    @Test func `without a worker the lease, the leader and the head are problems, and a mark of another Redis is told`()
+        async throws
+    {
+        try await Scenario.run { scenario in
+            let patient = Patient(scenario: scenario)
+            let before = try await patient.examine()
+            #expect(!before.well)
+            #expect(Set(before.problems.map(\.check)).isSuperset(of: ["worker.leader", "cache.head"]))
+            let worker = try await scenario.startWorker()
+            try await scenario.drain(worker)
+            try await worker.stop()
+            try await patient.redis(["HSET", patient.headKey, "mark", "another"])
+            try await patient.redis(["HSET", patient.headKey, "vouched", "1"])
+            let after = try await patient.examine()
+            #expect(Set(after.problems.map(\.check)).isSuperset(of: ["worker.leader", "cache.lease", "cache.mark"]))
+            try await scenario.startWorker()
+            let mended = try await patient.examine()
+            #expect(mended.well, "\(mended.problems)")
+        }
+    }
+
+    @Test func `a standby is told, and what cannot be seen there is unchecked`() async throws {
+        let servers = try await Servers.start()
+        do {
+            let standby = try await servers.postgres.createStandby()
+            do {
+                try await standby.catchUp(with: servers.postgres)
+                let outcome = try await freshet([
+                    "doctor", "--json", "--postgres", standby.connectionString(database: "template_none"), "--redis",
+                    servers.redis.url,
+                ])
+                #expect(outcome.status == .exited(1), "\(outcome)")
+                let report = try outcome.decoded(DoctorOutcome.self)
+                #expect(report.problems.contains { $0.check == "postgres.recovery" })
+                #expect(report.findings.contains { $0.check == "tables.triggers" && $0.severity == "well" })
+            } catch {
+                await standby.destroy()
+                throw error
+            }
+            await standby.destroy()
+        } catch {
+            await servers.destroy()
+            throw error
+        }
+        await servers.destroy()
+    }
+
+    @Test func `a server that is away is status 69, after what there is to tell of the other`() async throws {
+        try await withPatient { patient in
+            let withoutRedis = try await freshet(
+                ["doctor", "--json", "--redis", "redis://:\(testSecret)@127.0.0.1:1"] + patient.postgresFlags()
+            )
+            #expect(withoutRedis.status == .exited(69), "\(withoutRedis)")
+            let report = try withoutRedis.decoded(DoctorOutcome.self)
+            #expect(report.problems.map(\.check) == ["redis.reachable"])
+            #expect(report.findings.contains { $0.check == "tables.triggers" && $0.severity == "well" })
+            let withoutPostgres = try await freshet(
+                ["doctor", "--json", "--postgres", "postgresql://app:\(testSecret)@127.0.0.1:1/app"]
+                    + patient.redisFlags
+            )
+            #expect(withoutPostgres.status == .exited(69), "\(withoutPostgres)")
+            #expect(try withoutPostgres.decoded(DoctorOutcome.self).problems.map(\.check) == ["postgres.reachable"])
+            for outcome in [withoutRedis, withoutPostgres] {
+                #expect(!outcome.everything.contains(testSecret))
+                #expect(outcome.complaint.split(separator: "\n").count == 1)
+            }
+        }
+    }
+
+    @Test func `it writes nothing anywhere`() async throws {
+        let servers = try await Servers.start(postgresSettings: ["autovacuum": "off"])
+        do {
+            // Without a worker, which writes.
+            try await Scenario.run(on: servers) { scenario in
+                let patient = Patient(scenario: scenario)
+                try await scenario.insert(detectors: [1], workflows: [(10, nil)])
+                let worker = try await scenario.startWorker()
+                try await scenario.drain(worker)
+                try await scenario.warm([1], [.global])
+                try await worker.stop()
+                let before = try await patient.everything()
+                for role in ["postgres", Servers.Roles.worker] {
+                    for form in [[], ["--json"]] {
+                        _ = try await freshet(["doctor"] + form + patient.flags(as: role))
+                    }
+                }
+                #expect(try await patient.everything() == before)
+            }
+        } catch {
+            await servers.destroy()
+            throw error
+        }
+        await servers.destroy()
+    }
+
+    @Test(arguments: ["transaction", "session"])
+    func `pgbouncer in front of Postgres is told, and nothing stays on the sessions that it lends`(
+        _ mode: String
+    ) async throws {
+        try await withPatient { patient in
+            let servers = patient.scenario.servers
+            try await PgBouncer.run(in: front(of: servers.postgres), mode: mode) { bouncer in
+                let pooled = bouncer.connectionString(database: patient.scenario.database, user: "postgres")
+                let outcome = try await freshet(["doctor", "--json", "--postgres", pooled] + patient.redisFlags)
+                #expect(outcome.status == .exited(1), "\(outcome)")
+                let report = try outcome.decoded(DoctorOutcome.self)
+                #expect(report.problems.map(\.check) == ["postgres.pooler"], "\(report.problems)")
+                #expect(
+                    report.problems.first?.what.contains("by transaction or statement") == (mode == "transaction"),
+                    "\(report.problems)"
+                )
+                let left = try await servers.postgres.psql(
+                    """
+                    SELECT current_setting('default_transaction_read_only'), current_setting('search_path'),
+                        (SELECT count(*) FROM pg_listening_channels())
+                    """,
+                    database: patient.scenario.database
+                )
+                #expect(left.hasPrefix("off|"))
+                let lent = try await run(
+                    "psql",
+                    ["-X", "-A", "-t", "-d", pooled, "-c", "SHOW search_path", "-c", "SELECT pg_listening_channels()"]
+                )
+                #expect(!lent.contains("pg_catalog") && !lent.contains("freshet_doctor"), "\(lent)")
+            }
+        }
+    }
+
+    private func front(of postgres: LocalPostgres) -> (directory: String, port: Int) {
+        (postgres.socketDirectory, postgres.port)
+    }
+}
+
+/// What `doctor --json` has.
+struct DoctorOutcome: Decodable, Sendable {
+    struct Mend: Decodable, Sendable {
+        var kind: String
+        var text: String
+    }
+
+    struct Finding: Decodable, Sendable {
+        var check: String
+        var severity: String
+        var subject: String?
+        var what: String
+        var why: String?
+        var mend: Mend?
+    }
+
+    var well: Bool
+    var version: String
+    var findings: [Finding]
+
+    var problems: [Finding] { findings.filter { $0.severity == "problem" } }
+}
+
+/// An installation that is examined.
+private struct Patient: Sendable {
+    let scenario: Scenario
+
+    var headKey: String { scenario.namespace.headKey(bucket: 0) }
+    var redisFlags: [String] {
+        ["--redis", scenario.servers.redis.url, "--prefix", scenario.namespace.prefix]
+    }
+    /// What `freshet cache` is here.
+    var cacheCommand: String {
+        "\(freshetExecutable) cache --redis \(scenario.servers.redis.url) --prefix \(scenario.namespace.prefix)"
+    }
+
+    func postgresFlags(as role: String = Servers.Roles.worker) -> [String] {
+        ["--postgres", scenario.servers.postgres.connectionString(database: scenario.database, user: role)]
+    }
+
+    func flags(as role: String = Servers.Roles.worker) -> [String] { postgresFlags(as: role) + redisFlags }
+
+    func doctor(as role: String) -> Doctor {
+        Doctor(
+            postgres: PostgresConfiguration(
+                connectionString: scenario.servers.postgres.connectionString(database: scenario.database, user: role)
+            ),
+            redis: RedisConfiguration(endpoint: .unix(path: scenario.servers.redis.socketPath)),
+            namespace: scenario.namespace,
+            version: "test",
+            logger: testLogger
+        )
+    }
+
+    func examine(as role: String = Servers.Roles.worker) async throws -> DoctorOutcome {
+        let outcome = try await freshet(["doctor", "--json"] + flags(as: role))
+        let report = try outcome.decoded(DoctorOutcome.self)
+        #expect(outcome.status == .exited(report.well ? 0 : 1) && outcome.complaint.isEmpty, "\(outcome)")
+        return report
+    }
+
+    /// What is not well of one check.
+    func troubles(_ check: Check, as role: String = Servers.Roles.worker) async throws -> [DoctorOutcome.Finding] {
+        try await examine(as: role).findings.filter {
+            $0.check == check.rawValue && ["problem", "advice"].contains($0.severity)
+        }
+    }
+
+    /// The one finding of a check that is not well.
+    func finding(_ check: Check, as role: String = Servers.Roles.worker) async throws -> DoctorOutcome.Finding {
+        let found = try await troubles(check, as: role)
+        #expect(found.count == 1, "\(check): \(found)")
+        return try #require(found.first)
+    }
+
+    func redis(_ command: [String]) async throws {
+        _ = try await scenario.redis.send(
+            RedisCommand(command[0], arguments: command.dropFirst().map { .string($0) }),
+            key: headKey
+        ).get()
+    }
+
+    /// Everything that either server holds, as text.
+    func everything() async throws -> [String] {
+        let servers = scenario.servers
+        let dump = try await run(
+            "pg_dump",
+            ["-d", servers.postgres.connectionString(database: scenario.database), "--data-only"]
+        )
+        let roles = try await run("pg_dumpall", ["-d", servers.postgres.connectionString(), "--globals-only"])
+        // The token of \restrict is another in each dump.
+        let texts = [dump, roles].flatMap { $0.split(separator: "\n").map(String.init) }.filter {
+            !$0.contains("restrict ")
+        }
+        return texts + [try await servers.redis.command("DEBUG", "DIGEST")]
+    }
+}
+
+/// A pgbouncer of a test's own.
+private struct PgBouncer: Sendable {
+    let folder: String
+    let port = 6_432
+
+    func connectionString(database: String, user: String) -> String {
+        "host=\(folder) port=\(port) dbname=\(database) user=\(user)"
+    }
+
+    /// Runs one in front of a Postgres for as long as `body` takes.
+    static func run(
+        in front: (directory: String, port: Int),
+        mode: String,
+        _ body: @escaping @Sendable (PgBouncer) async throws -> Void
+    ) async throws {
+        var template = Array("/tmp/freshet-test-XXXXXX".utf8CString)
+        try #require(mkdtemp(&template) != nil)
+        let folder = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        try #require(chmod(folder, 0o777) == 0)
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let file = "\(folder)/pgbouncer.ini"
+        try """
+        [databases]
+        * = host=\(front.directory) port=\(front.port)
+        [pgbouncer]
+        unix_socket_dir = \(folder)
+        listen_port = 6432
+        auth_type = trust
+        auth_file = \(folder)/users.txt
+        pool_mode = \(mode)
+        default_pool_size = 4
+        """.write(toFile: file, atomically: true, encoding: .utf8)
+        try "\"postgres\" \"\"\n".write(toFile: "\(folder)/users.txt", atomically: true, encoding: .utf8)
+        // It refuses to run as root. What it tells is told on standard error; "process up" is its readiness.
+        let isRoot = geteuid() == 0
+        let program = ["pgbouncer", file]
+        let result = try await Subprocess.run(
+            .name("env"),
+            arguments: Arguments(
+                (isRoot ? ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", "--"] : []) + program
+            ),
+            environment: .inherit.updating(["PATH": "/usr/sbin:/usr/bin:/bin:/sbin"]),
+            input: .none,
+            output: .discarded,
+            error: .sequence
+        ) { process in
+            var log: [String] = []
+            for try await line in process.standardError.strings() {
+                log.append(line)
+                guard line.contains("process up") else { continue }
+                do {
+                    try await body(PgBouncer(folder: folder))
+                } catch {
+                    try process.send(signal: .kill)
+                    throw error
+                }
+                try process.send(signal: .kill)
+            }
+            return log
+        }
+        #expect(result.closureResult.contains { $0.contains("process up") }, "\(result.closureResult)")
+    }
+}
