@@ -84,6 +84,7 @@ import Testing
             try await whileRunning(["run"] + worker) { _ in
                 let node = RedisNode(try RedisConfiguration(url: url(.reader, redis)), logger: testLogger)
                 let reader = try scenario.reader(redis: node)
+                _ = try await eventually("a promise") { try await scenario.trust() == .healthy ? true : nil }
                 // Miss, claim, fill, hit; bumps of an entry, an entity and everything; misses again.
                 for change in [
                     "SELECT 1", "UPDATE workflow_engine_workflow SET environment_id = 6 WHERE id = 11",
