@@ -193,7 +193,7 @@ let package = Package(
         ),
         .testTarget(
             name: "FreshetCommandTests",
-            dependencies: ["FreshetCommand", "InvalidationWorker", "Operations", "Systemd", logging],
+            dependencies: ["FreshetCommand", "InvalidationWorker", "Operations", "Postgres", "Systemd", logging],
             swiftSettings: settings
         ),
         .testTarget(name: "SystemdTests", dependencies: ["Systemd"], swiftSettings: settings),

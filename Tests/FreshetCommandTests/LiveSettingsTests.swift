@@ -1,6 +1,7 @@
 import Foundation
 import InvalidationWorker
 import Logging
+import Postgres
 import Synchronization
 import Testing
 
