@@ -113,6 +113,13 @@ let package = Package(
             swiftSettings: settings
         ),
 
+        // What was applied, kept beside the cache for people to see. The worker knows nothing of it.
+        .target(
+            name: "ChangeFeed",
+            dependencies: ["InvalidationWorker", "Keyspace", "Redis", logging, metrics, serviceLifecycle],
+            swiftSettings: settings
+        ),
+
         // Migrations: the files of sql/, embedded.
         .target(
             name: "Migrations",
@@ -131,9 +138,10 @@ let package = Package(
         .executableTarget(
             name: "FreshetCommand",
             dependencies: [
-                "Audit", "Doctor", "Freshet", "FreshetPostgres", "InvalidationWorker", "Keyspace", "LocalServices",
-                "Migrations", "Operations", "Postgres", "Redis", "Systemd", argumentParser, configuration, logging,
-                serviceLifecycle,
+                "Audit", "ChangeFeed", "Doctor", "Freshet", "FreshetPostgres", "InvalidationWorker", "Keyspace",
+                "LocalServices", "Migrations", "Operations", "Postgres", "Redis", "Systemd", argumentParser,
+                configuration,
+                logging, serviceLifecycle,
             ],
             swiftSettings: settings
         ),
@@ -222,6 +230,11 @@ let package = Package(
             swiftSettings: settings
         ),
         .testTarget(name: "DoctorTests", dependencies: ["Doctor", "Keyspace"], swiftSettings: settings),
+        .testTarget(
+            name: "ChangeFeedTests",
+            dependencies: ["ChangeFeed", "InvalidationWorker", "Keyspace"],
+            swiftSettings: settings
+        ),
         .testTarget(name: "HistoryTests", dependencies: ["History"], swiftSettings: settings),
         .testTarget(
             name: "SimulationTests",
@@ -245,7 +258,8 @@ let package = Package(
         .testTarget(
             name: "IntegrationTests",
             dependencies: [
-                "Audit", "Doctor", "Freshet", "FreshetPostgres", "InvalidationWorker", "Keyspace", "LocalServices",
+                "Audit", "ChangeFeed", "Doctor", "Freshet", "FreshetPostgres", "InvalidationWorker", "Keyspace",
+                "LocalServices",
                 "Migrations", "Postgres", "Redis", "Simulation", "Surroundings", "TestSupport", logging, metrics,
                 metricsTestKit,
                 nioCore, nioPosix, serviceLifecycle, subprocess,
@@ -266,7 +280,9 @@ if let libFuzzer = Context.environment["FRESHET_FUZZ"] {
     let entrance = SwiftSetting.unsafeFlags(["-Xfrontend", "-entry-point-function-name", "-Xfrontend", "freshet_main"])
     let command = package.targets.first { $0.name == "FreshetCommand" }
     package.products.removeAll { $0.name == "freshet" }
-    package.targets.removeAll { $0.isTest || $0.name == "Benchmarks" || $0.name == "FreshetCommand" }
+    package.targets.removeAll {
+        $0.isTest || ["Benchmarks", "CAllocationCount"].contains($0.name) || $0.name == "FreshetCommand"
+    }
     for target in package.targets where target.type == .regular { target.swiftSettings?.append(coverage) }
     package.targets += [
         .target(

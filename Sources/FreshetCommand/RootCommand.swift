@@ -28,7 +28,7 @@ struct RootCommand: AsyncParsableCommand {
         version: version,
         subcommands: [
             DemoCommand.self, MigrateCommand.self, RunCommand.self, LookupCommand.self, InvalidateCommand.self,
-            CacheCommand.self, StatusCommand.self, AuditCommand.self, DoctorCommand.self,
+            CacheCommand.self, StatusCommand.self, AuditCommand.self, DoctorCommand.self, WatchCommand.self,
         ]
     )
 

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Audit
+import ChangeFeed
 import InvalidationWorker
 import Keyspace
 import Logging
@@ -28,6 +29,9 @@ struct RunCommand: AsyncParsableCommand {
 
             With --audit-rate, cached entries are held against the database beside the work, round after round: what is wrong \
             is logged as an error with its evidence, and counted. Give it a role of its own, as freshet audit --help says.
+
+            The last changes are kept in Redis, in a stream beside the cache, for freshet watch, top and explain. A Redis that is \
+            full keeps none, and is invalidated all the same.
 
             EXAMPLE
               $ export FRESHET_POSTGRES=postgresql://app_worker@db.example/app
@@ -68,6 +72,14 @@ struct RunCommand: AsyncParsableCommand {
     )
     var standbySeconds: Double?
 
+    @Option(
+        help: ArgumentHelp(
+            "About how many of the last changes to keep in Redis; 0 keeps none. [FRESHET_CHANGE_HISTORY; default: 10000]",
+            valueName: "count"
+        )
+    )
+    var changeHistory: Double?
+
     @OptionGroup(title: "Settings")
     var options: SettingsOptions
 
@@ -93,12 +105,17 @@ struct RunCommand: AsyncParsableCommand {
         let state = WorkerState(lease: settings.limits.lease)
         let claimWait = ClaimWait()
         let unit = ServiceUnit(state: state, claimWait: claimWait, logger: logger)
+        let changeRedis = RedisNode(settings.redis, logger: Logger(label: "freshet") { _ in SwiftLogNoOpLogHandler() })
+        let publisher =
+            settings.changeHistory > 0
+            ? ChangePublisher(redis: changeRedis, length: settings.changeHistory, logger: logger) : nil
         var worker = InvalidationWorker(
             postgres: settings.postgres,
             redis: redis,
             configuration: configuration,
             logger: logger,
             onEvent: { event in
+                publisher?.note(event)
                 await history?.note(event)
                 state.note(event)
                 unit.note(event)
@@ -108,9 +125,9 @@ struct RunCommand: AsyncParsableCommand {
         worker.claimWait = claimWait
         worker.intervals = { live.intervals }
         let auditRedis = RedisNode(settings.redis, logger: logger)
-        var services: [any Service] = [
-            CheckedWorker(worker: worker, settings: settings, state: state, unit: unit, logger: logger)
-        ]
+        // The publisher is the first, so the last to be told to leave: it writes what the worker did at the end.
+        var services: [any Service] = publisher.map { [$0] } ?? []
+        services.append(CheckedWorker(worker: worker, settings: settings, state: state, unit: unit, logger: logger))
         if let history {
             services.append(Self.auditor(settings, redis: auditRedis, history: history, logger: logger))
         }
@@ -145,6 +162,7 @@ struct RunCommand: AsyncParsableCommand {
         }
         await redis.close()
         await auditRedis.close()
+        await changeRedis.close()
         try result.get()
         logger.info("Left")
     }
@@ -153,7 +171,10 @@ struct RunCommand: AsyncParsableCommand {
     private func resolve() throws(Failure) -> Settings {
         try options.resolve(
             [.auditPostgres: auditPostgres],
-            numbers: [.auditRate: auditRate, .pollSeconds: pollSeconds, .standbySeconds: standbySeconds]
+            numbers: [
+                .auditRate: auditRate, .changeHistory: changeHistory, .pollSeconds: pollSeconds,
+                .standbySeconds: standbySeconds,
+            ]
         )
     }
 

@@ -1,6 +1,7 @@
 // Where a setting comes from, strongest first: the command line, the environment, the file of --config, the defaults below.
 // Environment and file have a file of their own each; what reads them is swift-configuration.
 
+import ChangeFeed
 import Configuration
 import Freshet
 import Keyspace
@@ -32,6 +33,8 @@ struct Settings: Sendable {
     var auditRate = 0.0
     /// Where that auditor logs in, if it does not as the worker does.
     var auditPostgres: PostgresConfiguration?
+    /// About how many of the last changes the worker keeps in Redis for who watches; 0 is none.
+    var changeHistory = ChangePublisher.defaultLength
 
     /// The names of the application's tables, as SQL text; nil for the usual one.
     struct Tables: Hashable, Sendable {
@@ -112,6 +115,17 @@ struct Settings: Sendable {
             }
             auditRate = found.value
         }
+        if let found = try sources.firstValue({ source throws(Failure) in try source.number(.changeHistory) }) {
+            let lengths = ChangePublisher.lengths
+            guard let length = Int(exactly: found.value), length == 0 || lengths.contains(length) else {
+                throw found.mistaken(
+                    "\(found.value)",
+                    "is out of range",
+                    mend: "give a whole number of changes, \(lengths.upperBound) at the most, or 0 for none"
+                )
+            }
+            changeHistory = length
+        }
         if let found = try text(.auditPostgres) {
             var configuration = postgres
             configuration.connectionString = found.value
@@ -138,6 +152,7 @@ enum SettingsKey: String, CaseIterable, Sendable {
     case degradedSeconds = "degraded-seconds"
     case auditRate = "audit-rate"
     case auditPostgres = "audit-postgres"
+    case changeHistory = "change-history"
     case detectorTable = "detector-table"
     case workflowTable = "workflow-table"
     case linkTable = "link-table"
