@@ -78,14 +78,19 @@ extension AppliedChange {
 
     /// Divides the bumps of a pass in proportion to what each record invalidates, so that they add up.
     private static func share(_ bumps: Int64, among records: inout [AppliedChange]) {
-        let weights = records.map { $0.invalidated.isOfPass ? 1 : Int64($0.invalidated.count) }
+        // Where everything is invalidated no generation but the namespace's is raised.
+        let isEverything = records.contains { $0.invalidated.coversEverything }
+        let weights = records.map { record -> Int64 in
+            if isEverything { return record.invalidated.coversEverything ? 1 : 0 }
+            return record.invalidated.isOfPass ? 1 : Int64(record.invalidated.count)
+        }
         let sum = weights.reduce(0, +)
         var (seen, given) = (Int64(0), Int64(0))
         for place in records.indices {
             seen += weights[place]
             // What all up to here are due, less what they have: no remainder is lost.
             let isLast = place == records.count - 1
-            let due = isLast ? bumps : sum > 0 ? Int64((Double(bumps) * Double(seen) / Double(sum)).rounded()) : 0
+            let due = isLast && sum == 0 ? bumps : Int64((Double(bumps) * Double(seen) / Double(max(1, sum))).rounded())
             records[place].bumps = due - given
             given = due
         }

@@ -68,6 +68,24 @@ struct Terminal: Sendable {
         showProgress("")
     }
 
+    /// Writes to standard output as it is, for a screen that is drawn.
+    static func draw(_ text: String) {
+        var rest = Array(text.utf8)[...]
+        while !rest.isEmpty {
+            let count = rest.withUnsafeBytes { Glibc.write(STDOUT_FILENO, $0.baseAddress, $0.count) }
+            if count < 0 && errno == EINTR { continue }
+            // A terminal that is gone has nobody before it.
+            guard count > 0 else { return }
+            rest = rest.dropFirst(count)
+        }
+    }
+
+    /// How many lines standard output has.
+    static var height: Int {
+        var size = winsize()
+        return ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0 && size.ws_row > 0 ? Int(size.ws_row) : 24
+    }
+
     private static var isWatched: Bool {
         guard isatty(STDERR_FILENO) == 1 else { return false }
         return getenv("TERM").map { String(cString: $0) } != "dumb"

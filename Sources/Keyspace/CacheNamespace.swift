@@ -6,6 +6,7 @@
 /// | `<prefix>:<name>:{<bucket>}.gen` | string | `gen` of the last bump of the namespace, and written by it alone |
 /// | `<prefix>:<name>:{<bucket>}:<entity>` | hash, TTL | `g`, `g:<variant>` generations; `e:<variant>` entries |
 /// | `<prefix>:<name>:{<bucket>}:<entity>:c:<variant>` | string, TTL | who is loading the variant |
+/// | `<prefix>:<name>:{0}.changes` | stream, TTL | what was applied lately, for people |
 ///
 /// The braces make a bucket one slot of Redis Cluster with a head of its own, so a transaction or a script that stays in
 /// a bucket stays on a node.

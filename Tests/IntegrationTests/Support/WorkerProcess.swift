@@ -36,22 +36,26 @@ final class WorkerProcess: Sendable {
     /// - Parameters:
     ///   - postgres: The way to Postgres, where it is not the direct one.
     ///   - redis: The same for Redis.
+    ///   - flags: Further flags.
     static func run(
         _ scenario: Scenario,
         through postgres: HoldingProxy? = nil,
         _ redis: HoldingProxy? = nil,
+        flags: [String] = [],
         _ body: (WorkerProcess) async throws -> Void
     ) async throws {
         let servers = scenario.servers
         let way = "dbname=\(scenario.database) user=\(Servers.Roles.worker) sslmode=disable gssencmode=disable"
-        let process = WorkerProcess([
-            "run",
-            "--postgres",
-            postgres.map { "host=127.0.0.1 port=\($0.port) \(way)" }
-                ?? servers.postgres.connectionString(database: scenario.database, user: Servers.Roles.worker),
-            "--redis", redis.map { "redis://127.0.0.1:\($0.port)" } ?? servers.redis.url,
-            "--prefix", scenario.namespace.prefix, "--namespace", scenario.namespace.name,
-        ])
+        let process = WorkerProcess(
+            [
+                "run",
+                "--postgres",
+                postgres.map { "host=127.0.0.1 port=\($0.port) \(way)" }
+                    ?? servers.postgres.connectionString(database: scenario.database, user: Servers.Roles.worker),
+                "--redis", redis.map { "redis://127.0.0.1:\($0.port)" } ?? servers.redis.url,
+                "--prefix", scenario.namespace.prefix, "--namespace", scenario.namespace.name,
+            ] + flags
+        )
         do {
             try await body(process)
         } catch {
