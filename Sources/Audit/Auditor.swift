@@ -3,7 +3,7 @@
 // session, and two or three more where something differs.
 
 import Freshet
-import InvalidationWorker
+package import InvalidationWorker
 package import Keyspace
 package import Logging
 package import Postgres
@@ -276,6 +276,33 @@ package struct Auditor: Sendable {
             journal: suspect.journal,
             passes: configuration.history?.covering(inquiry.name, in: namespace) ?? []
         )
+    }
+
+    // MARK: One key
+
+    /// What the database holds for some entries of the cache of workflows, and what is said of those that a reader may be served.
+    package struct Truths: Sendable {
+        /// Which Postgres answered.
+        package var postgres: String?
+        /// The rows, by entry; an entry that no reader asks for has none.
+        package var rows: [EntryName: [AuditedRow]] = [:]
+        /// Of each served entry that is not consistent.
+        package var findings: [EntryName: AuditFinding] = [:]
+        /// What the journal holds of the cache.
+        package var journal: JournalView
+    }
+
+    /// Loads entries from the database, and audits them.
+    ///
+    /// - Throws: As ``round(_:onBatch:)``.
+    package mutating func truths(of names: [EntryName]) async throws -> Truths {
+        let cache = WorkflowAudit()
+        let keys = names.compactMap { name in cache.key(of: name).map { (name, $0) } }
+        let loaded = try await session.load(keys.map(\.1), of: cache)
+        var truths = Truths(postgres: loaded.postgres, journal: try await session.journal(of: cache.name))
+        for (name, key) in keys { truths.rows[name] = loaded.values[key] ?? [] }
+        for finding in try await audit(names, of: cache).findings { truths.findings[finding.name] = finding }
+        return truths
     }
 
     // MARK: Repair

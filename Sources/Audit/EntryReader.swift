@@ -71,13 +71,14 @@ struct EntryReader: Sendable {
         reading.generations.entity = fields[0].bytes.flatMap { Generation(utf8: $0) }
         reading.generations.variant = fields[1].bytes.flatMap { Generation(utf8: $0) }
         guard let bytes = fields[2].bytes else { return reading }
+        reading.size = bytes.count
         // A variant's generation that nobody can read: readers take the entry for damaged.
         let isReadable = fields[1].isNull || reading.generations.variant != nil
         do throws(EntryDamage) {
             let entry = try EntryCodec.decode(bytes)
             reading.content = isReadable ? .entry(entry) : .damaged
         } catch {
-            reading.content = .damaged
+            (reading.content, reading.damage) = (.damaged, error)
         }
         return reading
     }

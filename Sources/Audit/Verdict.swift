@@ -108,6 +108,10 @@ struct EntryReading: Equatable, Sendable {
     var content: Content
     var head: Head
     var time: RedisTime?
+    /// How many bytes lie in the entry's field.
+    var size: Int?
+    /// Why they are no entry, where that can be said.
+    var damage: EntryDamage?
 
     /// The entry; nil where no reader would be served it, whatever it trusts.
     func served(timeToLive: Duration) -> Entry? {

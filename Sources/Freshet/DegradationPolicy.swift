@@ -16,7 +16,7 @@ public enum DegradationPolicy: Hashable, Sendable {
     case fail
 
     /// How old an entry may be that nobody vouches for.
-    var greatestAge: Duration {
+    package var greatestAge: Duration {
         switch self {
         case .serve(let age): age
         case .bypass, .fail: .zero

@@ -29,7 +29,7 @@ struct RootCommand: AsyncParsableCommand {
         subcommands: [
             DemoCommand.self, MigrateCommand.self, RunCommand.self, LookupCommand.self, InvalidateCommand.self,
             CacheCommand.self, StatusCommand.self, AuditCommand.self, DoctorCommand.self, WatchCommand.self,
-            TopCommand.self,
+            TopCommand.self, ExplainCommand.self,
         ]
     )
 
