@@ -17,6 +17,7 @@ let readerSettings = settings + [.enableUpcomingFeature("NonisolatedNonsendingBy
 
 let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
 let configuration: Target.Dependency = .product(name: "Configuration", package: "swift-configuration")
+let coreMetrics: Target.Dependency = .product(name: "CoreMetrics", package: "swift-metrics")
 let inMemoryTracing: Target.Dependency = .product(name: "InMemoryTracing", package: "swift-distributed-tracing")
 let instrumentation: Target.Dependency = .product(name: "Instrumentation", package: "swift-distributed-tracing")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
@@ -25,6 +26,7 @@ let metricsTestKit: Target.Dependency = .product(name: "MetricsTestKit", package
 let nioConcurrencyHelpers: Target.Dependency = .product(name: "NIOConcurrencyHelpers", package: "swift-nio")
 let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 let nioEmbedded: Target.Dependency = .product(name: "NIOEmbedded", package: "swift-nio")
+let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
 let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
 let nioSSL: Target.Dependency = .product(name: "NIOSSL", package: "swift-nio-ssl")
 let serviceLifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
@@ -98,6 +100,9 @@ let package = Package(
             ],
             swiftSettings: settings
         ),
+
+        // Metrics for Prometheus. It knows nothing of caches.
+        .target(name: "Prometheus", dependencies: [coreMetrics, nioConcurrencyHelpers], swiftSettings: settings),
 
         // What is known of a worker that runs, and how people and programs see it.
         .target(
@@ -219,6 +224,7 @@ let package = Package(
             dependencies: ["InvalidationWorker", "Keyspace", "Redis"],
             swiftSettings: settings
         ),
+        .testTarget(name: "PrometheusTests", dependencies: ["Prometheus", coreMetrics], swiftSettings: settings),
         .testTarget(
             name: "OperationsTests",
             dependencies: ["InvalidationWorker", "Keyspace", "Operations", nioConcurrencyHelpers],
