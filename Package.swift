@@ -107,7 +107,11 @@ let package = Package(
         // What is known of a worker that runs, and how people and programs see it.
         .target(
             name: "Operations",
-            dependencies: ["InvalidationWorker", "Keyspace", nioConcurrencyHelpers],
+            dependencies: [
+                "InvalidationWorker", "Keyspace", "Postgres", "Prometheus", "Redis", coreMetrics, logging,
+                nioConcurrencyHelpers, nioCore, nioHTTP1, nioPosix, serviceLifecycle,
+            ],
+            resources: [.embedInCode("page")],
             swiftSettings: settings
         ),
 
@@ -144,9 +148,9 @@ let package = Package(
             name: "FreshetCommand",
             dependencies: [
                 "Audit", "ChangeFeed", "Doctor", "Freshet", "FreshetPostgres", "InvalidationWorker", "Keyspace",
-                "LocalServices", "Migrations", "Operations", "Postgres", "Redis", "Systemd", argumentParser,
-                configuration,
-                logging, serviceLifecycle,
+                "LocalServices", "Migrations", "Operations", "Postgres", "Prometheus", "Redis", "Systemd",
+                argumentParser,
+                configuration, logging, metrics, serviceLifecycle,
             ],
             swiftSettings: settings
         ),
@@ -227,7 +231,10 @@ let package = Package(
         .testTarget(name: "PrometheusTests", dependencies: ["Prometheus", coreMetrics], swiftSettings: settings),
         .testTarget(
             name: "OperationsTests",
-            dependencies: ["InvalidationWorker", "Keyspace", "Operations", nioConcurrencyHelpers],
+            dependencies: [
+                "InvalidationWorker", "Keyspace", "Operations", "Postgres", "Prometheus", "Redis", coreMetrics, logging,
+                nioConcurrencyHelpers, nioCore, nioPosix,
+            ],
             swiftSettings: settings
         ),
         .testTarget(

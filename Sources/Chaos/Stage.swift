@@ -108,7 +108,9 @@ final class Stage: Sendable {
         switch name {
         case .worker1, .worker2:
             let lease = settings.lease.components
-            arguments = ["run", "--lease-seconds", "\(lease.seconds)", "--postgres", connection, "--redis", url]
+            arguments = [
+                "run", "--http", "off", "--lease-seconds", "\(lease.seconds)", "--postgres", connection, "--redis", url,
+            ]
         case .readerShared, .readerAlone, .readerNear, .writer:
             let degraded = settings.degradedAge / .milliseconds(1)
             arguments = [

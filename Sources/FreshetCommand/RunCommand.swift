@@ -4,8 +4,10 @@ import ChangeFeed
 import InvalidationWorker
 import Keyspace
 import Logging
+import Metrics
 import Operations
 import Postgres
+import Prometheus
 import Redis
 import ServiceLifecycle
 import Systemd
@@ -19,6 +21,9 @@ struct RunCommand: AsyncParsableCommand {
             Turns what was committed in Postgres into invalidations in Redis, and vouches for it. Any number may run: one \
             leads, the others stand by. A server that is away is waited for; a mistake in the settings ends it at once. The \
             first signal lets it finish its batch, a second one ends it on the spot; neither loses anything.
+
+            While it runs, it answers at --http: a status page for people at /, the same at /status.json, metrics for Prometheus at \
+            /metrics, and whether it is well at /healthz (this process) and /readyz (both servers, and the lease).
 
             Without a terminal, SIGHUP makes it read log level and intervals again, from --config and the environment. Under a \
             service manager that wants to be told (systemd, Type=notify), a server's refusal of a password or a privilege ends \
@@ -80,6 +85,23 @@ struct RunCommand: AsyncParsableCommand {
     )
     var changeHistory: Double?
 
+    @Option(
+        help: ArgumentHelp(
+            "Where to answer over HTTP, or off. Anybody who reaches it can read it. [FRESHET_HTTP; default: 127.0.0.1:9464, and "
+                + "none if that is in use]",
+            valueName: "host:port"
+        )
+    )
+    var http: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "The status page at / there: on or off. [FRESHET_HTTP_PAGE; default: on]",
+            valueName: "on|off"
+        )
+    )
+    var httpPage: String?
+
     @OptionGroup(title: "Settings")
     var options: SettingsOptions
 
@@ -102,9 +124,10 @@ struct RunCommand: AsyncParsableCommand {
         configuration.pollInterval = settings.intervals.poll
         configuration.leadershipInterval = settings.intervals.leadership
         let history = settings.auditRate > 0 ? PassHistory() : nil
-        let state = WorkerState(lease: settings.limits.lease)
+        let state = WorkerState(lease: settings.limits.lease, redact: Redaction.line)
         let claimWait = ClaimWait()
         let unit = ServiceUnit(state: state, claimWait: claimWait, logger: logger)
+        let endpoint = try await Endpoint.open(settings, state: state, redis: redis, logger: logger)
         let changeRedis = RedisNode(settings.redis, logger: Logger(label: "freshet") { _ in SwiftLogNoOpLogHandler() })
         let publisher =
             settings.changeHistory > 0
@@ -128,8 +151,12 @@ struct RunCommand: AsyncParsableCommand {
         // The publisher is the first, so the last to be told to leave: it writes what the worker did at the end.
         var services: [any Service] = publisher.map { [$0] } ?? []
         services.append(CheckedWorker(worker: worker, settings: settings, state: state, unit: unit, logger: logger))
+        // Services are shut down from the last to the first: it answers until the worker has left.
+        if let endpoint { services.insert(endpoint.server, at: 0) }
         if let history {
-            services.append(Self.auditor(settings, redis: auditRedis, history: history, logger: logger))
+            services.append(
+                Self.auditor(settings, redis: auditRedis, history: history, state: state, logger: logger)
+            )
         }
         let interruption = Interruption()
         let hangUp = HangUp()
@@ -160,6 +187,7 @@ struct RunCommand: AsyncParsableCommand {
         } catch {
             result = .failure(error)
         }
+        await endpoint?.close()
         await redis.close()
         await auditRedis.close()
         await changeRedis.close()
@@ -170,7 +198,7 @@ struct RunCommand: AsyncParsableCommand {
     /// The settings, as they are now in all their sources.
     private func resolve() throws(Failure) -> Settings {
         try options.resolve(
-            [.auditPostgres: auditPostgres],
+            [.auditPostgres: auditPostgres, .http: http, .httpPage: httpPage],
             numbers: [
                 .auditRate: auditRate, .changeHistory: changeHistory, .pollSeconds: pollSeconds,
                 .standbySeconds: standbySeconds,
@@ -183,6 +211,7 @@ struct RunCommand: AsyncParsableCommand {
         _ settings: Settings,
         redis: RedisNode,
         history: PassHistory,
+        state: WorkerState,
         logger: Logger
     ) -> AuditService {
         var configuration = Auditor.Configuration()
@@ -190,11 +219,13 @@ struct RunCommand: AsyncParsableCommand {
         configuration.limits = settings.limits
         configuration.entriesPerSecond = settings.auditRate
         configuration.history = history
+        let audits = AuditSummary(state: state)
         return AuditService(
             postgres: settings.auditPostgres ?? settings.postgres,
             redis: redis,
             configuration: configuration,
-            logger: logger
+            logger: logger,
+            onBatch: audits.take
         )
     }
 }

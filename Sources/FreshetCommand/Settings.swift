@@ -6,6 +6,7 @@ import Configuration
 import Freshet
 import Keyspace
 import Logging
+import Operations
 import Postgres
 import Redis
 
@@ -35,6 +36,18 @@ struct Settings: Sendable {
     var auditPostgres: PostgresConfiguration?
     /// About how many of the last changes the worker keeps in Redis for who watches; 0 is none.
     var changeHistory = ChangePublisher.defaultLength
+
+    /// Where a worker answers over HTTP.
+    var http = HTTP.at(.standard, isAskedFor: false)
+    /// Whether there is a status page among what it answers.
+    var showsPage = true
+
+    /// Where a worker answers over HTTP.
+    enum HTTP: Hashable, Sendable {
+        case off
+        /// There; whether somebody asked for just this.
+        case at(HTTPAddress, isAskedFor: Bool)
+    }
 
     /// The names of the application's tables, as SQL text; nil for the usual one.
     struct Tables: Hashable, Sendable {
@@ -131,6 +144,21 @@ struct Settings: Sendable {
             configuration.connectionString = found.value
             auditPostgres = configuration
         }
+        if let found = try text(.http) {
+            if found.value == "off" {
+                http = .off
+            } else if let address = HTTPAddress(found.value) {
+                http = .at(address, isAskedFor: true)
+            } else {
+                throw found.mistaken(found.value, "is no address", mend: "give host:port, [::1]:port, or off")
+            }
+        }
+        if let found = try text(.httpPage) {
+            guard found.value == "on" || found.value == "off" else {
+                throw found.mistaken(found.value, "is neither on nor off", mend: "give on or off")
+            }
+            showsPage = found.value == "on"
+        }
         tables.detector = try table(.detectorTable)
         tables.workflow = try table(.workflowTable)
         tables.link = try table(.linkTable)
@@ -153,6 +181,8 @@ enum SettingsKey: String, CaseIterable, Sendable {
     case auditRate = "audit-rate"
     case auditPostgres = "audit-postgres"
     case changeHistory = "change-history"
+    case http
+    case httpPage = "http-page"
     case detectorTable = "detector-table"
     case workflowTable = "workflow-table"
     case linkTable = "link-table"

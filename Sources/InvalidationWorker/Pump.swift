@@ -32,6 +32,9 @@ struct Pump {
     private var pass: Pass
     private let telemetry = WorkerTelemetry()
     private var reported = Reported()
+    private var hasConnected = false
+    /// Until when this worker's promises hold, by cache.
+    private var promises: [String: ContinuousClock.Instant] = [:]
 
     /// What is known of the pass under way.
     private struct Pass {
@@ -90,6 +93,7 @@ struct Pump {
             if let intervals = intervals() { machine.take(intervals) }
             action = machine.next(after: event, at: surroundings.now)
             telemetry.leads(machine.isLeading)
+            countLapses()
         }
         await closeSession()
     }
@@ -146,6 +150,7 @@ struct Pump {
             return .lockBusy
         case .takeOver:
             let identity = try await session.takeOver()
+            telemetry.tookTheLead()
             logger.info("Leading", metadata: ["postgres": "\(identity)"])
             await onEvent(.leading)
             return .tookOver(identity)
@@ -185,10 +190,21 @@ struct Pump {
         }
     }
 
+    private mutating func countLapses() {
+        guard !promises.isEmpty else { return }
+        let now = surroundings.now
+        for (cache, end) in promises where end <= now {
+            telemetry.lapsed(cache)
+            promises[cache] = nil
+        }
+    }
+
     /// How often a standby asks who leads: it tries to lead far more often.
     private static let leaderInterval: Duration = .seconds(10)
 
     private mutating func tellStandingBy() async throws {
+        // What this worker promised while it led, another promises now.
+        promises = [:]
         let now = surroundings.now
         let hasRecovered = reported.errors.removeValue(forKey: .postgres) != nil
         if let leader = reported.leader, !hasRecovered, now - leader.askedAt < Self.leaderInterval { return }
@@ -211,6 +227,8 @@ struct Pump {
         await sleep(for: delay)
         let journal = try await untilShutdown(open)
         self.journal = journal
+        if hasConnected { telemetry.reconnectedToPostgres() }
+        hasConnected = true
         return .connected(notifies: try await journal.notifies())
     }
 
@@ -253,6 +271,7 @@ struct Pump {
     private mutating func committed() async {
         guard let claim = pass.claim else { return }
         let duration = pass.began.duration(to: surroundings.now)
+        if reported.errors[.redis] != nil { telemetry.reconnectedToRedis() }
         reported.errors = [:]
         telemetry.passCommitted(after: duration)
         await tellDistrust(nil, of: "")
@@ -269,6 +288,12 @@ struct Pump {
             rowCount: claim.rowCount,
             duration: duration
         )
+        for cache in claim.caches.map(\.cache) {
+            telemetry.distrusts(cache, summary.distrust[cache] != nil)
+            guard summary.vouched.contains(cache) else { continue }
+            telemetry.renewed(cache)
+            promises[cache] = pass.began + store.limits.lease
+        }
         await onEvent(.committed(summary))
         if !summary.vouched.isEmpty { await onEvent(.vouched) }
     }
@@ -295,6 +320,7 @@ struct Pump {
         if claim.rowCount > 0 || !plan.scopes.isEmpty || !plan.resetBuckets.isEmpty {
             var report = PassReport(claim: claim, plan: plan, outcome: outcome, duration: duration)
             report.invalidatedAtMicroseconds = pass.invalidatedAtMicroseconds
+            telemetry.applied(report, to: plan.cache)
             logger.debug(
                 "Applied",
                 metadata: [

@@ -86,8 +86,31 @@ package final class WorkerState: Sendable {
         package var changes: Int64 = 0
         /// The longest pass.
         package var slowest: Duration = .zero
+        /// The longest time from a change's trigger to its invalidation; nil where none is known.
+        package var longestLag: Duration?
 
         package init(number: Int64) { self.number = number }
+    }
+
+    /// What an auditor beside the worker has found in one cache since it began.
+    package struct Audit: Hashable, Sendable {
+        package var consistent = 0
+        package var inFlight = 0
+        package var inconsistent = 0
+        package var undecided = 0
+        /// How many nines that shows.
+        package var nines = 0.0
+        /// When it last looked.
+        package var at: ContinuousClock.Instant
+
+        package init(consistent: Int, inFlight: Int, inconsistent: Int, undecided: Int, nines: Double) {
+            self.consistent = consistent
+            self.inFlight = inFlight
+            self.inconsistent = inconsistent
+            self.undecided = undecided
+            self.nines = nines
+            at = .now
+        }
     }
 
     /// Everything that is known at one moment.
@@ -115,6 +138,10 @@ package final class WorkerState: Sendable {
         package var passes: [RecentPass] = []
         /// Since the start.
         package var totals = Second(number: 0)
+        /// From a change's trigger to its invalidation, of the last ``WorkerState/lagsKept`` changes, oldest first.
+        package var lags: [Duration] = []
+        /// What an auditor beside the worker has found, by cache; empty where none runs.
+        package var audits: [String: Audit] = [:]
 
         /// How long ago the leader's last promise of any cache was about; nil before the first.
         package var vouchedAgo: Duration? {
@@ -126,12 +153,14 @@ package final class WorkerState: Sendable {
             caches[cache]?.vouchedFor.map { $0.duration(to: now) < lease } ?? false
         }
 
+        /// The second that it is.
+        package var second: Int64 { Second.number(of: now, since: startedAt) }
+
         /// Rows of the journal applied a second, over the last ``WorkerState/rateSeconds`` whole seconds.
         package var changesPerSecond: Double { rate(\.changes) }
 
         /// The mean of a count over the last whole seconds, a second.
         package func rate(_ count: KeyPath<Second, Int64>) -> Double {
-            let second = Second.number(of: now, since: startedAt)
             let span = min(WorkerState.rateSeconds, max(second, 1))
             let recent = seconds.reversed().prefix { $0.number >= second - span }.filter { $0.number < second }
             return Double(recent.reduce(0) { $0 + $1[keyPath: count] }) / Double(span)
@@ -146,6 +175,8 @@ package final class WorkerState: Sendable {
     package static let rateSeconds: Int64 = 10
     /// How many passes are remembered.
     package static let passesKept = 50
+    /// How many times from trigger to invalidation are remembered.
+    package static let lagsKept = 500
     fileprivate static let (changesKept, scopesKept, applicationsKept, tablesKept, textKept) = (20, 10, 50, 50, 100)
 
     fileprivate struct State: Sendable {
@@ -155,13 +186,20 @@ package final class WorkerState: Sendable {
 
     private let state: NIOLockedValueBox<State>
     private let clock: @Sendable () -> ContinuousClock.Instant
+    private let redact: @Sendable (String) -> String
 
     /// - Parameters:
     ///   - lease: How long a promise holds.
     ///   - clock: Tells the time.
-    package init(lease: Duration, clock: @escaping @Sendable () -> ContinuousClock.Instant = { .now }) {
+    ///   - redact: Takes secrets out of what a server said.
+    package init(
+        lease: Duration,
+        clock: @escaping @Sendable () -> ContinuousClock.Instant = { .now },
+        redact: @escaping @Sendable (String) -> String = { $0 }
+    ) {
         let now = clock()
         self.clock = clock
+        self.redact = redact
         state = NIOLockedValueBox(
             State(
                 known: Snapshot(
@@ -204,7 +242,23 @@ package final class WorkerState: Sendable {
     /// Takes what a worker tells; for `InvalidationWorker.init(…, onEvent:)`.
     @Sendable package func note(_ event: WorkerEvent) {
         let now = clock()
+        var event = event
+        switch event {
+        case .failing(let server, let error): event = .failing(server: server, error: redact(error))
+        case .distrusting(let cache, let reason): event = .distrusting(cache: cache, reason: redact(reason))
+        case .committed(var pass):
+            pass.distrust = pass.distrust.mapValues(redact)
+            event = .committed(pass)
+        case .standingBy, .leading, .applied, .vouched: break
+        }
         state.withLockedValue { $0.note(event, at: now) }
+    }
+
+    /// Takes what an auditor has found in one cache since it began.
+    package func note(_ audit: Audit, of cache: String) {
+        var audit = audit
+        audit.at = clock()
+        state.withLockedValue { $0.known.audits[cache] = audit }
     }
 }
 
@@ -279,6 +333,8 @@ extension WorkerState.Snapshot {
         if seconds.last?.number != second { seconds.append(WorkerState.Second(number: second)) }
         seconds[seconds.count - 1].add(report, scopeCount: scopeCount)
         totals.add(report, scopeCount: scopeCount)
+        lags += report.lags.suffix(WorkerState.lagsKept)
+        if lags.count > WorkerState.lagsKept { lags.removeFirst(lags.count - WorkerState.lagsKept) }
     }
 
     fileprivate mutating func dropOldSeconds(at now: ContinuousClock.Instant) {
@@ -300,6 +356,7 @@ extension WorkerState.Second {
         bumps += report.bumpCount
         scopes += Int64(scopeCount)
         slowest = max(slowest, report.duration)
+        if let lag = report.lags.max() { longestLag = max(longestLag ?? .zero, lag) }
         if report.changes.isEmpty && report.rowCount > 0 {
             // A backlog that was collapsed: nobody has looked whose rows they are.
             let name = "\(report.namespace.name)/collapsed"
@@ -330,6 +387,9 @@ extension WorkerState.Second {
 extension PassReport.ChangeSummary {
     fileprivate mutating func shorten() {
         applicationName = applicationName.map { String($0.prefix(WorkerState.textKept)) }
+        userName = userName.map { String($0.prefix(WorkerState.textKept)) }
+        // The pass keeps their texts.
+        scopes = nil
     }
 }
 
@@ -352,5 +412,16 @@ extension ScopeSet {
             }
         }
         return texts
+    }
+}
+
+extension PassReport {
+    /// From each change's trigger to its invalidation, where both are known.
+    package var lags: [Duration] {
+        guard let end = invalidatedAtMicroseconds else { return [] }
+        return changes.compactMap { change in
+            // A clock that was set back says less than nothing.
+            change.changedAtMicroseconds.map { .microseconds(max(end - $0, 0)) }
+        }
     }
 }

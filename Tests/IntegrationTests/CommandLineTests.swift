@@ -33,6 +33,10 @@ import Testing
         (["audit", "--sample", "0"], "--sample 0"),
         (["audit", "--rate", "0"], "--rate"),
         (["run", "--audit-rate", "5000"], "--audit-rate"),
+        (["run", "--http", "9464"], "9464"),
+        (["run", "--http", "::1:9464"], "::1:9464"),
+        (["run", "--http", "127.0.0.1:99999"], "99999"),
+        (["run", "--http-page", "maybe"], "maybe"),
     ]
 
     @Test(arguments: usageMistakes)

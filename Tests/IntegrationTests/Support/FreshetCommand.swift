@@ -53,7 +53,10 @@ struct CommandOutcome: CustomStringConvertible {
 /// The environment of the tests without anything that is a setting.
 func cleanEnvironment(_ variables: [String: String]) -> Environment {
     let inherited = ProcessInfo.processInfo.environment.filter { ["PATH", "HOME", "TMPDIR"].contains($0.key) }
-    let all = inherited.merging(["LC_ALL": "C"]) { _, new in new }.merging(variables) { _, new in new }
+    // Many workers run at once, and who asks one over HTTP gives it an address of its own.
+    let all = inherited.merging(["LC_ALL": "C", "FRESHET_HTTP": "off"]) { _, new in new }.merging(variables) { _, new in
+        new
+    }
     return .custom(Dictionary(uniqueKeysWithValues: all.map { (Environment.Key(stringLiteral: $0.key), $0.value) }))
 }
 
