@@ -6,6 +6,8 @@ import Prometheus
 struct Measurements {
     let version: String
     let look: ServersProbe.Look
+    /// The caches that the worker knows of, also where Redis cannot be asked.
+    let caches: [String]
     let usage: ProcessUsage?
 
     /// The measurements in the text format; what is not known is left out, so that nobody takes an old number for a new one.
@@ -22,6 +24,10 @@ struct Measurements {
             gauge("freshet_journal_rows", Double(journal.rowCount))
             gauge("freshet_journal_oldest_age_seconds", journal.oldest.map(\.inSeconds) ?? 0)
             gauge("freshet_standbys", Double(journal.standbys.count))
+        }
+        if look.redis.failure != nil {
+            // What readers are told then is no promise.
+            for cache in caches { gauge("freshet_healthy", 0, ("cache", cache)) }
         }
         if case .success(let heads) = look.redis {
             for head in heads {

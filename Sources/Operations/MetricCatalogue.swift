@@ -8,7 +8,7 @@
 // | `freshet_journal_oldest_age_seconds` | gauge | | age of the oldest of them; 0 where there is none |
 // | `freshet_standbys` | gauge | | workers that stand by, as Postgres shows them |
 // | `freshet_server_up` | gauge | `server`: postgres, redis | 1 where it answered when it was asked |
-// | `freshet_healthy` | gauge | `cache` | 1 where readers are told that they can rely on the cache |
+// | `freshet_healthy` | gauge | `cache` | 1 where readers are told that they can rely on the cache; 0 without Redis |
 // | `freshet_vouched_age_seconds` | gauge | `cache` | age of the last promise, whoever made it, by the clock of Redis |
 // | `freshet_lease_seconds` | gauge | `cache` | how long a promise holds |
 //

@@ -91,7 +91,12 @@ package struct Site: Sendable {
     }
 
     private func metrics() async -> HTTPAnswer {
-        let measured = Measurements(version: version, look: await probe.look(), usage: .current())
+        let measured = Measurements(
+            version: version,
+            look: await probe.look(),
+            caches: state.snapshot.caches.keys.sorted(),
+            usage: .current()
+        )
         return HTTPAnswer(
             status: 200,
             contentType: PrometheusRegistry.contentType,
