@@ -7,6 +7,7 @@ import Keyspace
 import LocalServices
 import Postgres
 import Redis
+import Subprocess
 import Testing
 
 @Suite struct ExplainCommandTests {
@@ -138,7 +139,7 @@ import Testing
                 let told = try await eventually("the history to have both") {
                     let flags = ["--redis", scenario.servers.redis.url, "--prefix", scenario.namespace.prefix]
                     let seen = try await freshet(["watch", "--once", "--application", "another"] + flags)
-                    return seen.output.isEmpty ? nil : try await explained(flags(scenario))
+                    return seen.output.isEmpty ? nil : try await explained(self.flags(scenario))
                 }
                 #expect(told.changes.compactMap(\.application).contains("touches"))
                 #expect(!told.changes.compactMap(\.application).contains("another"))
