@@ -233,7 +233,7 @@ let package = Package(
             name: "OperationsTests",
             dependencies: [
                 "InvalidationWorker", "Keyspace", "Operations", "Postgres", "Prometheus", "Redis", coreMetrics, logging,
-                nioConcurrencyHelpers, nioCore, nioPosix,
+                nioConcurrencyHelpers, serviceLifecycle, subprocess,
             ],
             swiftSettings: settings
         ),
