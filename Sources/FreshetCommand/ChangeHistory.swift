@@ -8,7 +8,8 @@ import Redis
 struct ChangeHistory: Sendable {
     let reader: ChangeReader
     private let redis: RedisNode
-    private let keys: [String]
+    /// Of the streams.
+    let keys: [String]
 
     /// - Parameter caches: The names of some caches; empty for all.
     init(_ settings: Settings, caches: [CacheName] = []) {

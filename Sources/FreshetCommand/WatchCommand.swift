@@ -1,6 +1,7 @@
 import ArgumentParser
 import ChangeFeed
 import Keyspace
+import Logging
 
 /// `freshet watch`: changes as they are applied.
 struct WatchCommand: AsyncParsableCommand {
@@ -51,14 +52,19 @@ struct WatchCommand: AsyncParsableCommand {
         let terminal = Terminal.standardOutput()
         let interruption = Interruption()
         let (since, last, once, filter, json) = (since, last, once, filter, json)
-        try await ChangeHistory(settings, caches: filter.caches).reading { reader in
+        let history = ChangeHistory(settings, caches: filter.caches)
+        // Where nothing changes, nothing is printed; whoever wonders sees here that the command does listen.
+        let logger = settings.logger(.error)
+        try await history.reading { reader in
             try await withThrowingTaskGroup(of: Void.self) { tasks in
                 tasks.addTask {
                     for await _ in interruption.requests { return }
                 }
                 tasks.addTask {
+                    let end = try await reader.end()
+                    logger.debug("Reading changes", metadata: ["streams": "\(history.keys.joined(separator: " "))"])
                     let watching = Watching(reader: reader, filter: filter, terminal: json ? nil : terminal)
-                    try await watching.run(since: since, last: last, once: once)
+                    try await watching.run(upTo: end, since: since, last: last, once: once)
                 }
                 try await tasks.next()
                 tasks.cancelAll()
@@ -76,8 +82,8 @@ private struct Watching: Sendable {
 
     private struct ReaderLeft: Error {}
 
-    func run(since: TimeSpan?, last: Int?, once: Bool) async throws {
-        let end = try await reader.end()
+    /// - Parameter end: Where the history ends, and what follows begins.
+    func run(upTo end: ChangeReader.Position, since: TimeSpan?, last: Int?, once: Bool) async throws {
         if once || since != nil || last != nil {
             var first: RedisTime?
             if let since {

@@ -142,30 +142,38 @@ import Testing
         return result.standardOutput + result.standardError
     }
 
+    /// Runs a command with the settings of a situation in its environment, in its flags, and in a file.
+    private func expectNoSecret(_ command: [String], _ situation: Situation, _ file: String) async throws {
+        let arguments = command + ["--log-level", "trace"]
+        let outputs = [
+            try await everything(arguments, situation.environment),
+            try await everything(arguments + situation.flags, [:]),
+            try await everything(arguments + ["--config", file], [:]),
+        ]
+        for output in outputs {
+            #expect(!output.isEmpty, "\(situation.name): \(command)")
+            #expect(!output.contains(Self.mark), "\(situation.name): \(command): \(output)")
+        }
+        if command == ["run"], situation.name == "well" {
+            #expect(outputs.allSatisfy { $0.contains("Working") && $0.contains(" debug ") })
+        }
+    }
+
     @Test func `no command shows a secret, whatever becomes of it and wherever the setting comes from`() async throws {
         try await withServers { postgres, redis in
-            let file = "\(NSTemporaryDirectory())/freshet-secrets-\(UInt64.random(in: .min ... .max)).json"
-            defer { try? FileManager.default.removeItem(atPath: file) }
             let names = try await commands()
             for situation in try situations(postgres, redis) {
+                let file = "\(NSTemporaryDirectory())/freshet-secrets-\(UInt64.random(in: .min ... .max)).json"
                 try situation.file.write(toFile: file, atomically: true, encoding: .utf8)
-                for name in names {
-                    for further in Self.arguments[name] ?? [[]] {
-                        let command = [name] + further
-                        let level = ["--log-level", "trace"]
-                        let outputs = [
-                            try await everything(command + level, situation.environment),
-                            try await everything(command + level + situation.flags, [:]),
-                            try await everything(command + level + ["--config", file], [:]),
-                        ]
-                        for output in outputs {
-                            #expect(!output.isEmpty, "\(situation.name): \(command)")
-                            #expect(!output.contains(Self.mark), "\(situation.name): \(command): \(output)")
-                        }
-                        if name == "run", situation.name == "well" {
-                            #expect(outputs.allSatisfy { $0.contains("Working") && $0.contains(" debug ") })
+                defer { try? FileManager.default.removeItem(atPath: file) }
+                // Most wait for servers most of the time, so they wait together.
+                try await withThrowingTaskGroup(of: Void.self) { tasks in
+                    for name in names {
+                        for further in Self.arguments[name] ?? [[]] {
+                            tasks.addTask { try await expectNoSecret([name] + further, situation, file) }
                         }
                     }
+                    try await tasks.waitForAll()
                 }
             }
             for name in names {
