@@ -112,7 +112,9 @@ import Testing
     }
 
     @Test func `help shows an example, and the version stands alone`() async throws {
-        for command in ["demo", "migrate", "run", "lookup", "invalidate", "cache", "status", "audit"] {
+        for command in [
+            "demo", "migrate", "run", "lookup", "invalidate", "cache", "status", "doctor", "audit", "watch", "top", "explain",
+        ] {
             let help = try await freshet([command, "--help"])
             #expect(help.status == .exited(0) && help.complaint.isEmpty)
             #expect(help.output.contains("$ freshet \(command)") || help.output.contains("freshet \(command)\n"))
