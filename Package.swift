@@ -225,7 +225,9 @@ let package = Package(
         ),
         .testTarget(
             name: "InvalidationWorkerTests",
-            dependencies: ["InvalidationWorker", "Keyspace", "Redis"],
+            dependencies: [
+                "InvalidationWorker", "Keyspace", "Postgres", "Redis", "Surroundings", logging, nioConcurrencyHelpers,
+            ],
             swiftSettings: settings
         ),
         .testTarget(name: "PrometheusTests", dependencies: ["Prometheus", coreMetrics], swiftSettings: settings),

@@ -34,8 +34,7 @@ struct Endpoint {
             ),
             registry: registry,
             version: RootCommand.version,
-            showsPage: settings.showsPage,
-            isLoopback: ["127.0.0.1", "::1", "localhost"].contains(address.host)
+            showsPage: settings.showsPage
         )
         let server: HTTPServer
         do {

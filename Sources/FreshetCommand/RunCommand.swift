@@ -125,8 +125,7 @@ struct RunCommand: AsyncParsableCommand {
         configuration.leadershipInterval = settings.intervals.leadership
         let history = settings.auditRate > 0 ? PassHistory() : nil
         let state = WorkerState(lease: settings.limits.lease, redact: Redaction.line)
-        let claimWait = ClaimWait()
-        let unit = ServiceUnit(state: state, claimWait: claimWait, logger: logger)
+        let unit = ServiceUnit(state: state, logger: logger)
         let endpoint = try await Endpoint.open(settings, state: state, redis: redis, logger: logger)
         let changeRedis = RedisNode(settings.redis, logger: Logger(label: "freshet") { _ in SwiftLogNoOpLogHandler() })
         let publisher =
@@ -145,7 +144,7 @@ struct RunCommand: AsyncParsableCommand {
             }
         )
         worker.onTurn = state.turn
-        worker.claimWait = claimWait
+        worker.claimWait = state.claimWait
         worker.intervals = { live.intervals }
         let auditRedis = RedisNode(settings.redis, logger: logger)
         // The publisher is the first, so the last to be told to leave: it writes what the worker did at the end.

@@ -49,8 +49,8 @@ public struct InvalidationWorker: Service {
     package var beforeStep: @Sendable (PumpStep) async -> Void = { _ in }
     /// Is told of each turn of the worker's loop, also while it stands by, waits or backs off; must return at once.
     ///
-    /// Turns come at least every second, but for connecting, which has the time limits of libpq, and for what a server is asked
-    /// meanwhile: a claim of a large backlog takes as long as it does.
+    /// Turns come at least every ten seconds while it waits. Whatever a server is asked has a time limit of less than half a
+    /// minute, but for a claim, which takes as long as it does: ``claimWait`` tells of that.
     package var onTurn: @Sendable (PumpStep) -> Void = { _ in }
     /// Says whether the worker waits for a claim, which takes as long as it does.
     package var claimWait = ClaimWait()

@@ -120,14 +120,17 @@ actor Journal: JournalSession {
     /// Waits for a change to be notified, until `deadline` at the most.
     ///
     /// All that have arrived by then are answered together: the snapshot of the next claim is younger than any of them.
-    func waitForChange(until deadline: ContinuousClock.Instant) async throws {
-        _ = try await connection.nextNotification(until: deadline)
+    ///
+    /// - Returns: Whether one was.
+    func waitForChange(until deadline: ContinuousClock.Instant) async throws -> Bool {
+        let notification = try await connection.nextNotification(until: deadline)
         await connection.discardNotifications()
+        return notification != nil
     }
 
     /// Waits until `deadline`, whatever is notified, and keeps reading: the server holds for us what we do not read.
     func pause(until deadline: ContinuousClock.Instant) async throws {
-        while ContinuousClock.now < deadline { try await waitForChange(until: deadline) }
+        while ContinuousClock.now < deadline { _ = try await waitForChange(until: deadline) }
     }
 
     /// Opens a transaction, and claims in it everything that is visible.

@@ -14,7 +14,9 @@ package protocol JournalSession: Sendable {
     /// Begins to listen, and returns which Postgres this is, with a token.
     func takeOver() async throws -> PostgresIdentity
     /// Waits for a change to be notified, until `deadline` at the most.
-    func waitForChange(until deadline: ContinuousClock.Instant) async throws
+    ///
+    /// - Returns: Whether one was.
+    func waitForChange(until deadline: ContinuousClock.Instant) async throws -> Bool
     /// Waits until `deadline`, whatever is notified.
     func pause(until deadline: ContinuousClock.Instant) async throws
     /// Opens a transaction, and claims in it everything that is visible.

@@ -30,7 +30,7 @@ struct Pump {
     private var machine: PumpStateMachine
     private var journal: (any JournalSession)?
     private var pass: Pass
-    private let telemetry = WorkerTelemetry()
+    private var telemetry = WorkerTelemetry()
     private var reported = Reported()
     private var hasConnected = false
     /// Until when this worker's promises hold, by cache.
@@ -93,6 +93,7 @@ struct Pump {
             if let intervals = intervals() { machine.take(intervals) }
             action = machine.next(after: event, at: surroundings.now)
             telemetry.leads(machine.isLeading)
+            if !machine.isLeading { telemetry.distrustsNothing() }
             countLapses()
         }
         await closeSession()
@@ -155,12 +156,13 @@ struct Pump {
             await onEvent(.leading)
             return .tookOver(identity)
         case .standBy(let interval), .waitForChange(let interval):
-            let end = surroundings.now + interval
-            try await wait { try await $0.waitForChange(until: end) }
+            try await waitInTurns(interval, action.step) { try await $0.waitForChange(until: $1) }
             return .woke
         case .backOff(let delay):
-            let end = surroundings.now + delay
-            try await wait { try await $0.pause(until: end) }
+            try await waitInTurns(delay, action.step) { session, end in
+                try await session.pause(until: end)
+                return false
+            }
             return .woke
         case .observeHeads(let namespaces):
             pass = Pass(began: surroundings.now)
@@ -238,15 +240,37 @@ struct Pump {
         await journal.close()
     }
 
+    /// The longest wait after which whoever watches is shown that the loop has not stood still.
+    private static let longestTurn: Duration = .seconds(10)
+
+    /// Waits for a time, with a turn of the loop now and then, or until `body` says that the wait is over.
+    private func waitInTurns(
+        _ interval: Duration,
+        _ step: PumpStep,
+        _ body: @escaping @Sendable (any JournalSession, ContinuousClock.Instant) async throws -> Bool
+    ) async throws {
+        var rest = interval
+        while true {
+            let end = surroundings.now + min(rest, Self.longestTurn)
+            rest -= Self.longestTurn
+            let isOver = try await wait { try await body($0, end) }
+            if isOver || rest <= .zero { return }
+            onTurn(step)
+        }
+    }
+
     /// Waits with the session, so that losing it is noticed.
     ///
     /// A shutdown ends the wait; it is seen by whoever asks next.
-    private func wait(_ body: @escaping @Sendable (any JournalSession) async throws -> Void) async throws {
+    ///
+    /// - Returns: Whether the wait is over.
+    private func wait(_ body: @escaping @Sendable (any JournalSession) async throws -> Bool) async throws -> Bool {
         let session = try session
         do {
-            try await untilShutdown { try await body(session) }
+            return try await untilShutdown { try await body(session) }
         } catch  where Task.isShuttingDownGracefully && !Task.isCancelled {
             logger.debug("Shutting down")
+            return true
         }
     }
 

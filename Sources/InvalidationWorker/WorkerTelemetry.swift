@@ -55,6 +55,8 @@ struct WorkerTelemetry: Sendable {
     private let redisReconnects = Counter(label: "freshet_reconnects_total", dimensions: [("server", "redis")])
     private let leading = Gauge(label: "freshet_leading")
     private let leads = Counter(label: "freshet_leads_total")
+    /// The caches of which something keeps the worker from promising anything.
+    private var distrusted: Set<String> = []
     private let passDuration = Timer(label: "freshet_pass_duration_seconds", preferredDisplayUnit: .seconds)
 
     func leads(_ isLeading: Bool) { leading.record(isLeading ? 1 : 0) }
@@ -77,6 +79,9 @@ struct WorkerTelemetry: Sendable {
     /// A promise of a cache was made.
     func renewed(_ cache: String) {
         Counter(label: "freshet_lease_renewals_total", dimensions: [("cache", cache)]).increment()
+        // There from the first promise on, so that the first lapse is seen to be one more.
+        Counter(label: "freshet_lease_lapses_total", dimensions: [("cache", cache)]).increment(by: 0)
+        Counter(label: "freshet_escalations_total", dimensions: [("cache", cache)]).increment(by: 0)
     }
 
     /// A promise of a cache ran out.
@@ -85,8 +90,14 @@ struct WorkerTelemetry: Sendable {
     }
 
     /// Whether something keeps the worker from promising anything of a cache.
-    func distrusts(_ cache: String, _ isDistrusted: Bool) {
+    mutating func distrusts(_ cache: String, _ isDistrusted: Bool) {
+        if isDistrusted { distrusted.insert(cache) } else { distrusted.remove(cache) }
         Gauge(label: "freshet_distrusted", dimensions: [("cache", cache)]).record(isDistrusted ? 1 : 0)
+    }
+
+    /// Whoever does not lead promises nothing, and has nothing to say about the tables.
+    mutating func distrustsNothing() {
+        for cache in distrusted { distrusts(cache, false) }
     }
 
     /// What the pass did for one cache, as it is told.
@@ -143,10 +154,7 @@ struct WorkerTelemetry: Sendable {
                 ).increment(by: max(rows, 0))
             }
             let escalations = changes.count { $0.operation == "escalation" }
-            if escalations > 0 {
-                Counter(label: "freshet_escalations_total", dimensions: [("cache", claim.cache)])
-                    .increment(by: escalations)
-            }
+            Counter(label: "freshet_escalations_total", dimensions: [("cache", claim.cache)]).increment(by: escalations)
             for (kind, changes) in Dictionary(grouping: changes, by: { [$0.subject, $0.operation] }) {
                 Counter(
                     label: "freshet_changes_total",

@@ -6,8 +6,8 @@ import Prometheus
 struct Measurements {
     let version: String
     let look: ServersProbe.Look
-    /// The caches that the worker knows of, also where Redis cannot be asked.
-    let caches: [String]
+    /// The caches that the worker knows of, beside those that Redis has told of.
+    let caches: any Collection<String>
     let usage: ProcessUsage?
 
     /// The measurements in the text format; what is not known is left out, so that nobody takes an old number for a new one.
@@ -27,7 +27,7 @@ struct Measurements {
         }
         if look.redis.failure != nil {
             // What readers are told then is no promise.
-            for cache in caches { gauge("freshet_healthy", 0, ("cache", cache)) }
+            for cache in Set(caches).union(look.caches).sorted() { gauge("freshet_healthy", 0, ("cache", cache)) }
         }
         if case .success(let heads) = look.redis {
             for head in heads {

@@ -1,7 +1,7 @@
 // Looks at the two servers for whoever asks, apart from the worker: also while it stands by, and while it cannot work. On a session
 // with Postgres of its own, that is opened when somebody asks and closed when nobody has for a while, so that an endpoint nobody
-// reads costs nothing. A look is shared by all who ask within a second, and takes at most a tenth of the time: a journal of
-// millions of rows takes a while to count.
+// reads costs nothing. A look is shared by all who ask within a second, and one that succeeds takes at most a tenth of the time: a
+// journal of millions of rows takes a while to count.
 
 import InvalidationWorker
 package import Keyspace
@@ -16,6 +16,8 @@ package actor ServersProbe {
         var at: ContinuousClock.Instant
         var postgres: Result<JournalLook, Reason>
         var redis: Result<[HeadLook], Reason>
+        /// The names of the caches, as Redis told them last; of the first where it never did.
+        var caches: [String]
     }
 
     /// Why a server did not answer, in one line.
@@ -57,6 +59,7 @@ package actor ServersProbe {
     private let redact: @Sendable (String) -> String
     private var connection: PostgresConnection?
     private var last: Look?
+    private var cacheNames: [String]
     private var underWay: Task<Look, Never>?
     private var closing: Task<Void, Never>?
     /// When a look may be taken again.
@@ -88,6 +91,7 @@ package actor ServersProbe {
         caches = Caches.all.enumerated().map { place, rules in
             (rules.name, place == 0 ? namespace : namespace.sibling(named: rules.name))
         }
+        cacheNames = caches.prefix(1).map(\.name)
     }
 
     /// What both servers say, now or a second ago.
@@ -110,9 +114,13 @@ package actor ServersProbe {
         let start = ContinuousClock.now
         async let heads = lookAtRedis()
         let journal = await lookAtPostgres()
-        let look = await Look(at: .now, postgres: journal, redis: heads)
+        let redis = await heads
+        if let heads = redis.value { cacheNames = heads.map(\.cache) }
+        let look = Look(at: .now, postgres: journal, redis: redis, caches: cacheNames)
         last = look
-        nextAt = .now + max(Self.interval, start.duration(to: .now) * 10)
+        // A server that failed may be well at once.
+        let isWell = journal.isSuccess && redis.isSuccess
+        nextAt = .now + (isWell ? max(Self.interval, start.duration(to: .now) * 10) : Self.interval)
         underWay = nil
         closing?.cancel()
         closing = Task { [weak self] in
@@ -138,8 +146,9 @@ package actor ServersProbe {
             } catch {
                 await connection?.close()
                 connection = nil
-                // A session that was kept may have been ended meanwhile; that says nothing about the server.
-                guard !isNew else { throw error }
+                // A session that was kept may have been ended meanwhile, which says nothing about the server. One that does not
+                // answer does.
+                guard !isNew, (error as? PostgresError)?.code != .timedOut else { throw error }
                 return .success(try await journal(on: try await session()))
             }
         } catch {

@@ -3,7 +3,7 @@
 // | path | what |
 // |---|---|
 // | `/metrics` | for Prometheus |
-// | `/healthz` | 200 while the process works: 503 where its loop has stood still, and not because it waits for a server |
+// | `/healthz` | 200 while the process works: 503 where its loop has stood still, and not because it waits for a claim |
 // | `/readyz` | 200 where both servers answer and this worker leads and vouches, or stands by; else 503, with what is not well |
 // | `/` | the status page, which asks for |
 // | `/status.json` | what the page shows |
@@ -32,29 +32,26 @@ package struct Site: Sendable {
     private let registry: PrometheusRegistry
     private let version: String
     private let showsPage: Bool
-    private let isLoopback: Bool
 
-    /// For how long the loop of a worker may do nothing that is not waiting for a server.
-    static let stillTimeLimit = Duration.seconds(30)
+    /// For how long the loop of a worker may begin nothing while it does not wait for a claim: longer than any other step takes, and
+    /// as long as the watchdog of the service waits.
+    static let stillTimeLimit = Duration.seconds(45)
 
     /// - Parameters:
     ///   - version: Of this program.
     ///   - showsPage: Whether there is a status page.
-    ///   - isLoopback: Whether only this machine can ask.
     package init(
         state: WorkerState,
         probe: ServersProbe,
         registry: PrometheusRegistry,
         version: String,
-        showsPage: Bool,
-        isLoopback: Bool
+        showsPage: Bool
     ) {
         self.state = state
         self.probe = probe
         self.registry = registry
         self.version = version
         self.showsPage = showsPage
-        self.isLoopback = isLoopback
     }
 
     /// Begins to answer.
@@ -70,7 +67,7 @@ package struct Site: Sendable {
     }
 
     @Sendable func answer(_ question: HTTPQuestion) async -> HTTPAnswer {
-        guard !isLoopback || question.host.map(Self.isLocal) ?? false else {
+        guard !question.isLoopback || question.host.map(Self.isLocal) ?? false else {
             return .line(421, "Ask for 127.0.0.1 or localhost: this answers to its own machine only")
         }
         let path = String(question.target.prefix { $0 != "?" })
@@ -94,7 +91,7 @@ package struct Site: Sendable {
         let measured = Measurements(
             version: version,
             look: await probe.look(),
-            caches: state.snapshot.caches.keys.sorted(),
+            caches: state.snapshot.caches.keys,
             usage: .current()
         )
         return HTTPAnswer(
@@ -107,7 +104,7 @@ package struct Site: Sendable {
     private func health() -> HTTPAnswer {
         let known = state.snapshot
         let still = known.progress.at.duration(to: known.now)
-        guard !known.progress.waitsForServer, still > Self.stillTimeLimit else { return .line(200, "ok") }
+        guard !known.isClaimUnderWay, still > Self.stillTimeLimit else { return .line(200, "ok") }
         return .line(503, "the loop has stood still for \(Int(still.inSeconds)) s (\(known.progress.step))")
     }
 

@@ -39,6 +39,9 @@ struct StatusDocument: Encodable, Sendable {
     struct Count: Encodable, Sendable {
         var name: String
         var perSecond: Double
+        /// In the last ``WorkerState/secondsKept`` seconds.
+        var recent: Int64
+        /// Since the start; where there are many names, since this one was seen last.
         var total: Int64
     }
 
@@ -239,13 +242,24 @@ extension WorkerState.Role {
 }
 
 extension WorkerState.Snapshot {
-    /// The counts by a name, most first: since the start, and a second over the last ones.
+    /// The counts by a name, those with most of late first.
     fileprivate func counts(_ counts: KeyPath<WorkerState.Second, [String: Int64]>) -> [StatusDocument.Count] {
-        totals[keyPath: counts].map { name, total in
-            let span = max(min(WorkerState.rateSeconds, second), 1)
-            let recent = seconds.filter { $0.number >= second - span && $0.number < second }
-            let sum = recent.reduce(0) { $0 + ($1[keyPath: counts][name] ?? 0) }
-            return StatusDocument.Count(name: name, perSecond: Double(sum) / Double(span), total: total)
-        }.sorted { ($0.perSecond, $0.total, $1.name) > ($1.perSecond, $1.total, $0.name) }
+        let span = max(min(WorkerState.rateSeconds, second), 1)
+        var recent: [String: Int64] = [:]
+        var inSpan: [String: Int64] = [:]
+        for past in seconds {
+            recent.merge(past[keyPath: counts], uniquingKeysWith: +)
+            if past.number >= second - span && past.number < second {
+                inSpan.merge(past[keyPath: counts], uniquingKeysWith: +)
+            }
+        }
+        return totals[keyPath: counts].merging(recent, uniquingKeysWith: max).map { name, total in
+            StatusDocument.Count(
+                name: name,
+                perSecond: Double(inSpan[name] ?? 0) / Double(span),
+                recent: recent[name] ?? 0,
+                total: total
+            )
+        }.sorted { ($0.recent, $0.total, $1.name) > ($1.recent, $1.total, $0.name) }
     }
 }

@@ -36,14 +36,6 @@ package final class WorkerState: Sendable {
         package var at: ContinuousClock.Instant
         /// How often it has begun anything.
         package var turns: UInt64
-
-        /// Whether it waits for a server, which may take as long as it does; everything else takes seconds.
-        package var waitsForServer: Bool {
-            switch step {
-            case .connecting, .takingOver, .observing, .claiming, .applying, .committing, .standingBy: true
-            case .waiting, .backingOff, .leaving: false
-            }
-        }
     }
 
     /// What the worker knows of one cache.
@@ -126,7 +118,9 @@ package final class WorkerState: Sendable {
         /// By the names of the caches in Postgres; empty before the first pass.
         package var caches: [String: CacheTrust] = [:]
         package var progress: Progress
-        /// When the last pass was committed, as the leader.
+        /// Whether Postgres is at work on a claim, which takes as long as it does: everything else has a time limit.
+        package var isClaimUnderWay = false
+        /// When the last pass was committed, as the leader that it is now.
         package var committedAt: ContinuousClock.Instant?
         /// How many rows of the journal the last pass saw.
         package var lastRowCount: Int64 = 0
@@ -177,7 +171,9 @@ package final class WorkerState: Sendable {
     package static let passesKept = 50
     /// How many times from trigger to invalidation are remembered.
     package static let lagsKept = 500
-    fileprivate static let (changesKept, scopesKept, applicationsKept, tablesKept, textKept) = (20, 10, 50, 50, 100)
+    /// How many names of applications are remembered, the others among them.
+    package static let applicationsKept = 50
+    fileprivate static let (changesKept, scopesKept, tablesKept, textKept) = (20, 10, 50, 100)
 
     fileprivate struct State: Sendable {
         var known: Snapshot
@@ -187,6 +183,8 @@ package final class WorkerState: Sendable {
     private let state: NIOLockedValueBox<State>
     private let clock: @Sendable () -> ContinuousClock.Instant
     private let redact: @Sendable (String) -> String
+    /// For `InvalidationWorker.claimWait`.
+    package let claimWait = ClaimWait()
 
     /// - Parameters:
     ///   - lease: How long a promise holds.
@@ -220,6 +218,7 @@ package final class WorkerState: Sendable {
             state.known.dropOldSeconds(at: now)
             var known = state.known
             known.now = now
+            known.isClaimUnderWay = claimWait.isUnderWay
             return known
         }
     }
@@ -267,12 +266,15 @@ extension WorkerState.State {
         switch event {
         case .standingBy(let leader):
             known.take(.standingBy(leader: leader), at: now)
-            known.failures[.postgres] = nil
+            // Postgres answers, and of Redis a standby asks nothing.
+            known.failures = [:]
             // What this worker promised while it led, another promises now.
             known.caches = [:]
+            known.committedAt = nil
             known.obstacle = nil
         case .leading:
             known.take(.leading, at: now)
+            known.committedAt = nil
         case .applied(let report):
             passNumber += 1
             known.add(report, number: passNumber, at: now)
@@ -373,14 +375,27 @@ extension WorkerState.Second {
         }
     }
 
+    /// Counts under a name.
+    ///
+    /// Where there are too many, the one with the least is counted with the others from now on: who causes most is kept, however many
+    /// come before.
     private mutating func count(
         _ count: Int64,
         of name: String,
         in counts: WritableKeyPath<Self, [String: Int64]>,
         _ limit: Int
     ) {
-        let isKept = self[keyPath: counts][name] != nil || self[keyPath: counts].count < limit
-        self[keyPath: counts][isKept ? name : WorkerState.otherApplications, default: 0] += count
+        let others = WorkerState.otherApplications
+        let hasOthers = self[keyPath: counts][others] != nil
+        if self[keyPath: counts][name] == nil, self[keyPath: counts].count >= (hasOthers ? limit : limit - 1),
+            let least = self[keyPath: counts].filter({ $0.key != others }).min(by: {
+                ($0.value, $0.key) < ($1.value, $1.key)
+            })
+        {
+            self[keyPath: counts][least.key] = nil
+            self[keyPath: counts][others, default: 0] += least.value
+        }
+        self[keyPath: counts][name, default: 0] += count
     }
 }
 
@@ -404,7 +419,9 @@ extension ScopeSet {
             switch variants {
             case .every: texts.append(name)
             case .some(let some):
-                for variant in some where texts.count < limit {
+                // Numbers by their size.
+                for variant in some.sorted(by: { ($0.text.count, $0.text) < ($1.text.count, $1.text) })
+                where texts.count < limit {
                     // An entity that is named by texts has one variant alone.
                     let place = name.contains("/") ? "" : variant == .global ? " global" : " in \(variant)"
                     texts.append(name + place)

@@ -51,34 +51,38 @@ import Testing
         var report = UnitReport()
         state.note(.failing(server: .postgres, error: "it is away"))
         state.turn(.connecting)
-        #expect(report.signOfLife(of: state.snapshot, isClaimUnderWay: false).contains(.watchdog))
-        #expect(!report.signOfLife(of: state.snapshot, isClaimUnderWay: false).contains(.watchdog))
+        #expect(report.signOfLife(of: state.snapshot).contains(.watchdog))
+        #expect(!report.signOfLife(of: state.snapshot).contains(.watchdog))
         state.turn(.connecting)
-        #expect(report.signOfLife(of: state.snapshot, isClaimUnderWay: false).contains(.watchdog))
+        #expect(report.signOfLife(of: state.snapshot).contains(.watchdog))
     }
 
     @Test func `a claim that Postgres is at work on may take as long as it does`() {
         var report = UnitReport()
         state.turn(.claiming)
+        var claiming = state.snapshot
+        claiming.isClaimUnderWay = true
         for _ in 0..<3 {
-            #expect(report.signOfLife(of: state.snapshot, isClaimUnderWay: true).contains(.watchdog))
+            #expect(report.signOfLife(of: claiming).contains(.watchdog))
         }
-        #expect(!report.signOfLife(of: state.snapshot, isClaimUnderWay: false).contains(.watchdog))
+        #expect(!report.signOfLife(of: state.snapshot).contains(.watchdog))
     }
 
     @Test func `a start takes longer while the first pass goes on, and no longer while a server fails`() {
         let longer = ServiceNotification.extendTimeout(UnitReport.extraTime)
         var report = UnitReport()
         state.turn(.connecting)
-        #expect(!report.signOfLife(of: state.snapshot, isClaimUnderWay: false).contains(longer))
+        #expect(!report.signOfLife(of: state.snapshot).contains(longer))
         state.note(.leading)
         state.turn(.claiming)
-        #expect(report.signOfLife(of: state.snapshot, isClaimUnderWay: true).contains(longer))
+        var claiming = state.snapshot
+        claiming.isClaimUnderWay = true
+        #expect(report.signOfLife(of: claiming).contains(longer))
         state.note(.failing(server: .redis, error: "it is away"))
         state.turn(.backingOff)
-        #expect(!report.signOfLife(of: state.snapshot, isClaimUnderWay: false).contains(longer))
+        #expect(!report.signOfLife(of: state.snapshot).contains(longer))
         commit()
         state.turn(.waiting)
-        #expect(!report.signOfLife(of: state.snapshot, isClaimUnderWay: false).contains(longer))
+        #expect(!report.signOfLife(of: state.snapshot).contains(longer))
     }
 }

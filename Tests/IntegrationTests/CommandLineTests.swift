@@ -113,7 +113,8 @@ import Testing
 
     @Test func `help shows an example, and the version stands alone`() async throws {
         for command in [
-            "demo", "migrate", "run", "lookup", "invalidate", "cache", "status", "doctor", "audit", "watch", "top", "explain",
+            "demo", "migrate", "run", "lookup", "invalidate", "cache", "status", "doctor", "audit", "watch", "top",
+            "explain",
         ] {
             let help = try await freshet([command, "--help"])
             #expect(help.status == .exited(0) && help.complaint.isEmpty)

@@ -8,9 +8,10 @@ import Testing
 
 /// The server on real sockets.
 @Suite struct HTTPServerTests {
-    private func withServer(_ body: (HTTPServer) async throws -> Void) async throws {
-        let server = try await HTTPServer.listen(at: HTTPAddress(host: "127.0.0.1", port: 0)) { question in
-            HTTPAnswer.line(200, "\(question.method) \(question.target)")
+    private func withServer(at host: String = "127.0.0.1", _ body: (HTTPServer) async throws -> Void) async throws {
+        let server = try await HTTPServer.listen(at: HTTPAddress(host: host, port: 0)) { question in
+            let reach = question.isLoopback ? "loopback" : "network"
+            return HTTPAnswer.line(200, "\(question.method) \(question.target) \(reach)")
         }
         do {
             try await body(server)
@@ -38,11 +39,19 @@ import Testing
         }
     }
 
+    @Test(arguments: [("127.0.0.1", "loopback"), ("LOCALHOST", "loopback"), ("0.0.0.0", "network")])
+    func `loopback is where it listens, however that was written`(_ host: String, _ reach: String) async throws {
+        try await withServer(at: host) { server in
+            let text = try await Self.exchange(server, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            #expect(text.contains("GET / \(reach)\n"))
+        }
+    }
+
     @Test func `HEAD has the length of the answer, and no body`() async throws {
         try await withServer { server in
             let text = try await Self.exchange(server, "HEAD /abc HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
             #expect(text.hasPrefix("HTTP/1.1 200 OK\r\n"))
-            #expect(text.contains("Content-Length: 10\r\n"))
+            #expect(text.contains("Content-Length: 19\r\n"))
             #expect(text.hasSuffix("\r\n\r\n"))
         }
     }
@@ -55,7 +64,7 @@ import Testing
                     + "GET /3 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
             )
             #expect(text.split(separator: "\r\n").filter { $0.hasPrefix("GET /") }.count == 3)
-            let places = ["GET /1\n", "GET /2\n", "GET /3\n"].compactMap { text.firstRange(of: $0)?.lowerBound }
+            let places = ["GET /1 ", "GET /2 ", "GET /3 "].compactMap { text.firstRange(of: $0)?.lowerBound }
             #expect(places.count == 3 && places == places.sorted())
         }
     }
@@ -63,7 +72,7 @@ import Testing
     @Test func `HTTP 1.0 is answered and closed`() async throws {
         try await withServer { server in
             let text = try await Self.exchange(server, "GET /old HTTP/1.0\r\n\r\n")
-            #expect(text.hasSuffix("GET /old\n"))
+            #expect(text.hasSuffix("GET /old loopback\n"))
         }
     }
 

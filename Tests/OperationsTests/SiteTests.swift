@@ -1,6 +1,5 @@
 import CoreMetrics
 import Foundation
-import InvalidationWorker
 import Keyspace
 import Logging
 import Postgres
@@ -9,6 +8,7 @@ import Redis
 import Subprocess
 import Testing
 
+@testable import InvalidationWorker
 @testable import Operations
 
 /// What is answered, without servers: nobody listens where they should be.
@@ -18,7 +18,7 @@ import Testing
     private let state = WorkerState(lease: .seconds(5), redact: { $0.replacing(secret, with: "***") })
     private let registry = PrometheusRegistry(MetricCatalogue.counted)
 
-    private func site(showsPage: Bool = true, isLoopback: Bool = true) -> Site {
+    private func site(showsPage: Bool = true) -> Site {
         let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         return Site(
             state: state,
@@ -33,8 +33,7 @@ import Testing
             ),
             registry: registry,
             version: "1.2.3",
-            showsPage: showsPage,
-            isLoopback: isLoopback
+            showsPage: showsPage
         )
     }
 
@@ -42,10 +41,11 @@ import Testing
         _ target: String,
         of site: Site? = nil,
         method: String = "GET",
-        host: String? = "127.0.0.1:9464"
+        host: String? = "127.0.0.1:9464",
+        isLoopback: Bool = true
     ) async -> HTTPAnswer {
         let site = site ?? self.site()
-        let answer = await site.answer(HTTPQuestion(method: method, target: target, host: host))
+        let answer = await site.answer(HTTPQuestion(method: method, target: target, host: host, isLoopback: isLoopback))
         await site.close()
         return answer
     }
@@ -82,7 +82,13 @@ import Testing
         for host in ["127.0.0.1", "localhost:9464", "LOCALHOST", "[::1]:9464", "[::1]", "10.0.0.7:80"] {
             #expect(await ask("/healthz", host: host).status == 200, "\(host)")
         }
-        #expect(await ask("/healthz", of: site(isLoopback: false), host: "freshet.example").status == 200)
+        #expect(await ask("/healthz", host: "freshet.example", isLoopback: false).status == 200)
+    }
+
+    @Test func `without Redis nobody is told to rely on a cache, also where no worker has told of one yet`() async {
+        let metrics = await ask("/metrics").body
+        #expect(metrics.contains("freshet_server_up{server=\"redis\"} 0\n"))
+        #expect(metrics.contains("freshet_healthy{cache=\"workflows\"} 0\n"))
     }
 
     // MARK: Health
@@ -101,7 +107,8 @@ import Testing
         let well = ServersProbe.Look(
             at: .now,
             postgres: .success(.init(rowCount: 0, leader: nil, standbys: [])),
-            redis: .success([])
+            redis: .success([]),
+            caches: ["workflows"]
         )
         state.note(.leading)
         #expect(!Readiness(state.snapshot, well).isReady)
@@ -116,7 +123,7 @@ import Testing
         #expect(Readiness(state.snapshot, well).isReady)
     }
 
-    @Test func `a loop that stands still is not healthy, one that waits for a server is`() async {
+    @Test func `a loop that stands still is not healthy, one that waits for a claim is`() async {
         let clock = SteppedClock()
         let state = WorkerState(lease: .seconds(5), clock: clock.read)
         let registry = registry
@@ -135,18 +142,22 @@ import Testing
                 ),
                 registry: registry,
                 version: "1",
-                showsPage: true,
-                isLoopback: false
+                showsPage: true
             )
-            return await site.answer(HTTPQuestion(method: "GET", target: "/healthz", host: nil))
+            return await site.answer(HTTPQuestion(method: "GET", target: "/healthz", host: nil, isLoopback: false))
         }
         state.turn(.claiming)
+        state.claimWait.begin()
         clock.advance(by: .seconds(600))
         #expect(await health().status == 200)
-        state.turn(.waiting)
-        #expect(await health().status == 200)
-        clock.advance(by: .seconds(31))
-        #expect(await health().status == 503)
+        state.claimWait.end()
+        for step in [PumpStep.applying, .waiting] {
+            state.turn(step)
+            clock.advance(by: .seconds(45))
+            #expect(await health().status == 200)
+            clock.advance(by: .seconds(1))
+            #expect(await health().status == 503)
+        }
     }
 
     // MARK: Secrets and strangers' texts

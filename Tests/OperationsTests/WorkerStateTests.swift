@@ -56,12 +56,22 @@ import Testing
         #expect(state.snapshot.failures.isEmpty)
     }
 
-    @Test func `a pass that was committed ends the failure of Redis, which standing by does not`() {
+    @Test func `a pass that was committed ends the failure of Redis`() {
+        lead()
         state.note(.failing(server: .redis, error: "READONLY"))
-        state.note(.standingBy(leader: nil))
         #expect(state.snapshot.line == "Waiting for Redis: READONLY")
         state.note(.committed(pass(vouched: ["workflows"])))
         #expect(state.snapshot.failures.isEmpty)
+    }
+
+    @Test func `a standby asks Redis nothing, so that an old failure of it is none any more`() {
+        lead()
+        state.note(.failing(server: .redis, error: "connection refused"))
+        state.note(.standingBy(leader: 3))
+        #expect(state.snapshot.failures.isEmpty)
+        #expect(state.snapshot.line == "Standing by: pid 3 leads")
+        state.note(.leading)
+        #expect(state.snapshot.committedAt == nil)
     }
 
     @Test func `an error of several lines is told in one`() {
@@ -119,9 +129,6 @@ import Testing
         clock.advance(by: .seconds(1))
         state.turn(.backingOff)
         #expect(state.progress == .init(step: .backingOff, at: clock.now, turns: before + 1))
-        #expect(!state.progress.waitsForServer)
-        state.turn(.claiming)
-        #expect(state.progress.waitsForServer)
     }
 
     // MARK: What was applied
@@ -199,12 +206,23 @@ import Testing
         #expect(known.passes.allSatisfy { $0.report.changes.count == 20 && $0.changeCount == 50 })
         #expect(known.passes.allSatisfy { $0.scopes.count == 10 && $0.scopeCount == 100 })
         #expect(known.seconds.count <= Int(WorkerState.secondsKept) + 1)
-        #expect(known.totals.changesByApplication.count == 51)
-        #expect(known.totals.changesByApplication[WorkerState.otherApplications] == Int64(47_500))
+        #expect(known.totals.changesByApplication.count == WorkerState.applicationsKept)
+        #expect(known.totals.changesByApplication.values.reduce(0, +) == 50_000)
+        #expect(known.seconds.allSatisfy { $0.changesByApplication.count <= WorkerState.applicationsKept })
         #expect(known.totals.changesByApplication.keys.allSatisfy { $0.count <= 100 })
         #expect(known.totals.changes == 50_000)
         clock.advance(by: .seconds(1_000))
         #expect(state.snapshot.seconds.isEmpty)
+    }
+
+    @Test func `who causes most is known by name, however many came before`() {
+        for number in 0..<60 { state.note(.applied(report(application: "app:\(number)"))) }
+        for _ in 0..<60 { state.note(.applied(report(application: "bulk"))) }
+        for number in 60..<120 { state.note(.applied(report(application: "app:\(number)"))) }
+        clock.advance(by: .seconds(1))
+        let known = state.snapshot
+        #expect(known.totals.changesByApplication["bulk"] == 60)
+        #expect(known.seconds.first?.changesByApplication["bulk"] == 60)
     }
 
     // MARK: Support

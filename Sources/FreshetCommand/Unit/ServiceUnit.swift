@@ -20,12 +20,11 @@ final class ServiceUnit: Sendable {
 
     private let manager: ServiceManager?
     private let state: WorkerState
-    private let claimWait: ClaimWait
     private let logger: Logger
     private let report = Mutex(UnitReport())
     private let failure = Mutex<SystemdError?>(nil)
 
-    init(state: WorkerState, claimWait: ClaimWait, logger: Logger) {
+    init(state: WorkerState, logger: Logger) {
         switch Self.manager {
         case .success(let manager): self.manager = manager
         case .failure(let error):
@@ -33,7 +32,6 @@ final class ServiceUnit: Sendable {
             logger.warning("The service manager is not told how the worker is", metadata: ["error": "\(error)"])
         }
         self.state = state
-        self.claimWait = claimWait
         self.logger = logger
     }
 
@@ -76,9 +74,7 @@ final class ServiceUnit: Sendable {
         guard let manager else { return }
         let interval = manager.watchdogInterval.map { min($0 / 4, Self.interval) } ?? Self.interval
         while true {
-            tell { [claimWait] report, state in
-                report.signOfLife(of: state, isClaimUnderWay: claimWait.isUnderWay)
-            }
+            tell { report, state in report.signOfLife(of: state) }
             try await Task.sleep(for: interval)
         }
     }

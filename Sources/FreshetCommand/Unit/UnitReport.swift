@@ -39,9 +39,9 @@ struct UnitReport: Sendable {
     }
 
     /// What is told at regular intervals: news, and whether the loop is alive.
-    mutating func signOfLife(of state: WorkerState.Snapshot, isClaimUnderWay: Bool) -> [ServiceNotification] {
+    mutating func signOfLife(of state: WorkerState.Snapshot) -> [ServiceNotification] {
         var signs = news(of: state)
-        guard state.progress.turns != turns || isClaimUnderWay else { return signs }
+        guard state.progress.turns != turns || state.isClaimUnderWay else { return signs }
         turns = state.progress.turns
         signs.append(.watchdog)
         if !isReady, state.role == .leading, state.failures[.redis] == nil, state.obstacle == nil {

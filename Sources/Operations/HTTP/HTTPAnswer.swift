@@ -5,6 +5,8 @@ struct HTTPQuestion: Hashable, Sendable {
     var target: String
     /// The header `Host`, if there is exactly one.
     var host: String?
+    /// Whether only this machine can ask where this was asked.
+    var isLoopback: Bool
 }
 
 /// What is answered.

@@ -86,7 +86,8 @@ final class HTTPAnswerer: ChannelInboundHandler, RemovableChannelHandler {
         let question = HTTPQuestion(
             method: head.method.rawValue,
             target: head.uri,
-            host: hosts.count == 1 ? hosts[0] : nil
+            host: hosts.count == 1 ? hosts[0] : nil,
+            isLoopback: context.channel.parent?.localAddress?.isLoopback ?? false
         )
         let bound = NIOLoopBound((handler: self, context: context), eventLoop: context.eventLoop)
         let eventLoop = context.eventLoop
@@ -150,5 +151,13 @@ final class HTTPAnswerer: ChannelInboundHandler, RemovableChannelHandler {
         deadline?.cancel()
         let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
         deadline = context.eventLoop.scheduleTask(in: limit) { bound.value.close(promise: nil) }
+    }
+}
+
+extension SocketAddress {
+    /// Whether nothing but this machine can reach it.
+    fileprivate var isLoopback: Bool {
+        guard let ipAddress else { return true }
+        return ipAddress == "::1" || ipAddress.hasPrefix("127.") || ipAddress.hasPrefix("::ffff:127.")
     }
 }

@@ -70,7 +70,7 @@ final class PostgresSession: @unchecked Sendable {
     }
 
     /// Waits for a notification until a moment; all that have come are answered together.
-    func waitForNotification(until end: Int64) async throws {
+    func waitForNotification(until end: Int64) async throws -> Bool {
         if isLost || process.isDead { throw SessionLost() }
         if !hasNotification {
             let isKept = await process.wait(cancelled: false) { waiter in
@@ -82,7 +82,8 @@ final class PostgresSession: @unchecked Sendable {
             giveUp = nil
             if !isKept { throw SessionLost() }
         }
-        hasNotification = false
+        defer { hasNotification = false }
+        return hasNotification
     }
 
     // MARK: Ends

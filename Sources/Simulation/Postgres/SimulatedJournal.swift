@@ -58,12 +58,12 @@ final class SimulatedJournal: JournalSession, @unchecked Sendable {
         return identity
     }
 
-    func waitForChange(until deadline: ContinuousClock.Instant) async throws {
+    func waitForChange(until deadline: ContinuousClock.Instant) async throws -> Bool {
         try await session.waitForNotification(until: session.process.moment(of: deadline))
     }
 
     func pause(until deadline: ContinuousClock.Instant) async throws {
-        while session.process.now < deadline { try await waitForChange(until: deadline) }
+        while session.process.now < deadline { _ = try await waitForChange(until: deadline) }
     }
 
     func claim(_ request: PumpStateMachine.ClaimRequest) async throws -> Claim {
