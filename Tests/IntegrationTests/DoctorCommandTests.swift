@@ -44,6 +44,13 @@ import Testing
             #expect(worker.findings.contains { $0.check == "vacuum.long_transactions" && $0.severity == "unchecked" })
             let auditor = try await patient.examine(as: Servers.Roles.auditor)
             #expect(auditor.well, "\(auditor.problems)")
+            #expect(
+                Set(auditor.unchecked.map(\.check)) == [
+                    "postgres.notify_setting", "schema.migrations", "vacuum.long_transactions", "cache.mark",
+                ]
+            )
+            let migrations = try #require(auditor.first("schema.migrations"))
+            #expect(migrations.what.hasSuffix("permission denied for table migration"), "\(migrations)")
         }
     }
 
@@ -281,7 +288,12 @@ import Testing
                 let before = try await patient.everything()
                 for role in ["postgres", Servers.Roles.worker] {
                     for form in [[], ["--json"]] {
-                        _ = try await freshet(["doctor"] + form + patient.flags(as: role))
+                        let outcome = try await freshet(["doctor"] + form + patient.flags(as: role))
+                        // No worker runs.
+                        #expect(outcome.status == .exited(1) && outcome.complaint.isEmpty, "\(outcome)")
+                        guard !form.isEmpty else { continue }
+                        let report = try outcome.decoded(DoctorOutcome.self)
+                        #expect(report.problems.contains { $0.check == "worker.leader" }, "\(report.problems)")
                     }
                 }
                 #expect(try await patient.everything() == before)
@@ -309,19 +321,32 @@ import Testing
                     report.problems.first?.what.contains("by transaction or statement") == (mode == "transaction"),
                     "\(report.problems)"
                 )
-                let left = try await servers.postgres.psql(
-                    """
-                    SELECT current_setting('default_transaction_read_only'), current_setting('search_path'),
-                        (SELECT count(*) FROM pg_listening_channels())
-                    """,
-                    database: patient.scenario.database
-                )
-                #expect(left.hasPrefix("off|"))
-                let lent = try await run(
-                    "psql",
-                    ["-X", "-A", "-t", "-d", pooled, "-c", "SHOW search_path", "-c", "SELECT pg_listening_channels()"]
-                )
-                #expect(!lent.contains("pg_catalog") && !lent.contains("freshet_doctor"), "\(lent)")
+                // Both sessions that it lends at most, at the same time, as whoever comes next finds them.
+                var processes: Set<String> = []
+                var next: [PostgresConnection] = []
+                for _ in 1...2 {
+                    let client = try await PostgresConnection.connect(
+                        PostgresConfiguration(connectionString: pooled),
+                        logger: testLogger
+                    )
+                    next.append(client)
+                    try await client.run(script: "BEGIN")
+                    let state = try await client.query(
+                        """
+                        SELECT pg_backend_pid()::text, current_setting('search_path'),
+                            current_setting('default_transaction_read_only'), current_setting('statement_timeout'),
+                            (SELECT count(*) FROM pg_listening_channels())::text
+                        """
+                    )
+                    processes.insert(try state.requiredString(0, 0))
+                    let settings = try (1...4).map { try state.requiredString(0, $0) }
+                    #expect(settings == ["\"$user\", public", "off", "0", "0"])
+                }
+                #expect(processes.count == 2)
+                for client in next {
+                    try await client.run(script: "ROLLBACK")
+                    await client.close()
+                }
             }
         }
     }
@@ -352,6 +377,9 @@ struct DoctorOutcome: Decodable, Sendable {
     var findings: [Finding]
 
     var problems: [Finding] { findings.filter { $0.severity == "problem" } }
+    var unchecked: [Finding] { findings.filter { $0.severity == "unchecked" } }
+
+    func first(_ check: String) -> Finding? { findings.first { $0.check == check } }
 }
 
 /// An installation that is examined.
@@ -413,19 +441,44 @@ private struct Patient: Sendable {
         ).get()
     }
 
-    /// Everything that either server holds, as text.
+    /// Everything that either server holds, as text: each version of each row, and how often Redis was written to.
     func everything() async throws -> [String] {
         let servers = scenario.servers
-        let dump = try await run(
-            "pg_dump",
-            ["-d", servers.postgres.connectionString(database: scenario.database), "--data-only"]
-        )
-        let roles = try await run("pg_dumpall", ["-d", servers.postgres.connectionString(), "--globals-only"])
-        // The token of \restrict is another in each dump.
-        let texts = [dump, roles].flatMap { $0.split(separator: "\n").map(String.init) }.filter {
-            !$0.contains("restrict ")
+        func ask(_ sql: String) async throws -> [String] {
+            try await servers.postgres.psql(sql, database: scenario.database).split(separator: "\n").map(String.init)
         }
-        return texts + [try await servers.redis.command("DEBUG", "DIGEST")]
+        let tables = try await ask(
+            """
+            SELECT format('%I.%I', schemaname, tablename) FROM pg_tables
+            WHERE schemaname IN ('freshet', 'public') ORDER BY 1
+            """
+        )
+        #expect(tables.contains("freshet.change") && tables.contains("public.workflow_engine_workflow"), "\(tables)")
+        var texts: [String] = []
+        for table in tables {
+            texts += try await ask(
+                "SELECT '\(table)', t.ctid, t.xmin, t.xmax, t.* FROM \(table) AS t ORDER BY t.ctid"
+            )
+        }
+        let sequences = try await ask(
+            """
+            SELECT format('%I.%I', schemaname, sequencename) FROM pg_sequences
+            WHERE schemaname IN ('freshet', 'public') ORDER BY 1
+            """
+        )
+        #expect(!sequences.isEmpty)
+        for sequence in sequences {
+            texts += try await ask("SELECT '\(sequence)', last_value, is_called FROM \(sequence)")
+        }
+        // The token of \restrict is another in each dump.
+        texts += try await run("pg_dumpall", ["-d", servers.postgres.connectionString(), "--globals-only"])
+            .split(separator: "\n").map(String.init).filter { !$0.contains("restrict ") }
+        let persistence = try await servers.redis.command("INFO", "persistence")
+        let writes = persistence.split(whereSeparator: \.isNewline).filter {
+            $0.hasPrefix("rdb_changes_since_last_save:")
+        }
+        #expect(writes.count == 1, "\(persistence)")
+        return texts + writes.map(String.init) + [try await servers.redis.command("DEBUG", "DIGEST")]
     }
 }
 
@@ -459,7 +512,7 @@ private struct PgBouncer: Sendable {
         auth_type = trust
         auth_file = \(folder)/users.txt
         pool_mode = \(mode)
-        default_pool_size = 4
+        default_pool_size = 2
         """.write(toFile: file, atomically: true, encoding: .utf8)
         try "\"postgres\" \"\"\n".write(toFile: "\(folder)/users.txt", atomically: true, encoding: .utf8)
         // It refuses to run as root. What it tells is told on standard error; "process up" is its readiness.
