@@ -184,7 +184,7 @@ extension Diagnosis {
         found += check(.schemaMigrations, postgres.migrations) { ledger in
             check(.schemaMigrations, postgres.carriedMigrations) { carried in migrations(ledger, carried) }
         }
-        found += check(.schemaFunctions, postgres.functions, functions)
+        found += check(.schemaFunctions, postgres.functions) { functions($0, postgres) }
         found += check(.schemaOwnership, postgres.relations, ownership)
         found += check(.schemaEventTrigger, postgres.eventTriggers) { [eventTrigger($0)] }
         return found
@@ -241,11 +241,35 @@ extension Diagnosis {
         )
     }
 
-    private func functions(_ functions: [PostgresFacts.Function]) -> [Finding] {
+    private func functions(_ functions: [PostgresFacts.Function], _ postgres: PostgresFacts) -> [Finding] {
         var found: [Finding] = []
+        let carried = carriesItsFunctions(postgres) ? postgres.carriedFunctions : [:]
+        for function in carried.values.sorted(by: { $0.signature < $1.signature })
+        where !functions.contains(where: { $0.signature == function.signature }) {
+            let grants = DocumentedGrants.inSchema.filter { $0.object == "FUNCTION \(function.signature)" }.sorted()
+            let statements =
+                [
+                    function.statement, "ALTER FUNCTION \(function.signature) OWNER TO freshet_owner;",
+                    "REVOKE ALL ON FUNCTION \(function.signature) FROM PUBLIC;",
+                ] + grants.map { "GRANT \($0.privilege) ON \($0.object) TO \($0.grantee);" }
+            found.append(
+                Finding(
+                    .schemaFunctions,
+                    .problem,
+                    subject: function.signature,
+                    "\(function.signature) is not there",
+                    why: "what calls it fails: everybody's writes, the worker, or whoever attaches tables",
+                    mend: .sql(statements.joined(separator: " "))
+                )
+            )
+        }
         for function in functions {
             var wrong: [String] = []
             var mends: [String] = []
+            if let mend = mendOfBody(function, carried[function.signature], postgres) {
+                wrong.append("has another body than freshet \(facts.version) gives it")
+                mends.append(mend)
+            }
             if function.owner != "freshet_owner" {
                 wrong.append("belongs to \(function.owner)")
                 mends.append("ALTER FUNCTION \(function.signature) OWNER TO freshet_owner;")
@@ -275,7 +299,8 @@ extension Diagnosis {
                     .problem,
                     subject: function.signature,
                     "\(function.signature) \(wrong.joined(separator: ", "))",
-                    why: "it runs in everybody's writes: with another owner, path or caller it fails there, "
+                    why:
+                        "it runs in everybody's writes: with another body, owner, path or caller it fails there, journals nothing, "
                         + "or does what somebody else wants with the owner's rights",
                     mend: .sql(mends.joined(separator: " "))
                 )
@@ -287,6 +312,34 @@ extension Diagnosis {
         )
     }
 
+    /// Whether the functions ought to be those of this program's migrations.
+    ///
+    /// Of an older or newer schema it does not know them, and that is told with the migrations. A ledger that may not be read is taken
+    /// to be in order.
+    private func carriesItsFunctions(_ postgres: PostgresFacts) -> Bool {
+        guard case .known(let ledger) = postgres.migrations, case .known(let carried) = postgres.carriedMigrations
+        else {
+            return true
+        }
+        return Set(ledger) == Set(carried)
+    }
+
+    /// What gives a function its body back; nil where it has the right one, or nobody knows which that is.
+    private func mendOfBody(
+        _ function: PostgresFacts.Function,
+        _ carried: CarriedFunction?,
+        _ postgres: PostgresFacts
+    ) -> String? {
+        if let carried { return carried.source == function.source ? nil : carried.statement }
+        guard carriesItsFunctions(postgres), function.isTrigger, let body = postgres.generated.value?[function.name],
+            let tables = postgres.tables.value,
+            let table = tables.first(where: { $0.triggers.contains("freshet_\(function.name)") }),
+            body != GeneratedFunction.checksums[function.name]
+        else { return nil }
+        // It compares bodies, and generates those anew that differ.
+        return AttachStatement.text(attaching: table.cache, tables)
+    }
+
     private func ownership(_ relations: [PostgresFacts.Relation]) -> [Finding] {
         var found: [Finding] = []
         // The sequence of an identity column goes with its table.
@@ -296,7 +349,7 @@ extension Diagnosis {
                     .schemaOwnership,
                     .problem,
                     subject: relation.name,
-                    "\(relation.name) belongs to \(relation.owner)",
+                    "\(relation.kind == "SCHEMA" ? "schema " : "")\(relation.name) belongs to \(relation.owner)",
                     why:
                         "the triggers write as freshet_owner: without the right to, every write of the application fails",
                     mend: .sql("ALTER \(relation.kind) \(relation.name) OWNER TO freshet_owner;")
@@ -315,7 +368,7 @@ extension Diagnosis {
                 )
             )
         }
-        return found.orWell(.schemaOwnership, "\(relations.count) tables, views and sequences belong to freshet_owner")
+        return found.orWell(.schemaOwnership, "the schema and what is in it belong to freshet_owner")
     }
 
     private func eventTrigger(_ enabled: [Bool]) -> Finding {

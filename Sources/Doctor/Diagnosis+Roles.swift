@@ -107,6 +107,10 @@ extension Diagnosis {
         // Functions that are everybody's are told as such, with the function.
         let granted = Set(grants.filter { !($0.grantee == "PUBLIC" && $0.object.hasPrefix("FUNCTION ")) })
         var found = DocumentedGrants.inSchema.subtracting(granted).sorted().map { missing(.rolesSchemaPrivileges, $0) }
+        switch postgres.missingOfOwner {
+        case .known(let grants): found += grants.map { missing(.rolesSchemaPrivileges, $0) }
+        case .unknown(let reason): found.append(unchecked(.rolesSchemaPrivileges, subject: "freshet_owner", reason))
+        }
         found += granted.subtracting(DocumentedGrants.inSchema).sorted().map { grant in
             Finding(
                 .rolesSchemaPrivileges,
@@ -130,7 +134,9 @@ extension Diagnosis {
             .problem,
             subject: grant.grantee,
             "\(grant.grantee) lacks \(grant.text)",
-            why: "what \(grant.grantee) is for fails without it",
+            why: grant.grantee == "freshet_owner"
+                ? "the triggers write as freshet_owner: without the right to, writes of the application fail"
+                : "what \(grant.grantee) is for fails without it",
             mend: .sql("GRANT \(grant.action) TO \(grant.grantee);")
         )
     }
@@ -139,16 +145,15 @@ extension Diagnosis {
         var found: [Finding] = []
         for table in tables where table.exists {
             if !table.isSchemaUsable {
-                let schema = table.name.split(separator: ".").first.map(String.init) ?? ""
                 found.append(
                     missing(
                         .rolesTablePrivileges,
-                        PostgresFacts.Grant("USAGE", on: "SCHEMA \(schema)", to: "freshet_worker")
+                        PostgresFacts.Grant("USAGE", on: "SCHEMA \(table.schema)", to: "freshet_worker")
                     )
                 )
             }
             guard !table.unreadableColumns.isEmpty else { continue }
-            let columns = table.unreadableColumns.map(Self.identifier).joined(separator: ", ")
+            let columns = table.unreadableColumns.map(table.quoted).joined(separator: ", ")
             found.append(
                 Finding(
                     .rolesTablePrivileges,
@@ -161,17 +166,19 @@ extension Diagnosis {
             )
         }
         // What attach grants, by table.
-        var needed: [String: Set<String>] = [:]
+        var needed: [String: [String: String]] = [:]
         var schemas: Set<String> = []
         for table in tables where AttachStatement.readSubjects.contains(table.subject) {
-            needed["TABLE \(table.name)", default: []].formUnion(table.columns.values.map(Self.identifier))
-            if let schema = table.name.split(separator: ".").first { schemas.insert("SCHEMA \(schema)") }
+            for column in table.columns.values {
+                needed["TABLE \(table.name)", default: [:]][column] = table.quoted(column)
+            }
+            schemas.insert("SCHEMA \(table.schema)")
         }
         for grant in grants.sorted() {
             if grant.grantee == "freshet_worker" {
                 if grant.privilege == "USAGE", schemas.contains(grant.object) { continue }
                 if grant.privilege == "SELECT", let column = grant.column,
-                    needed[grant.object]?.contains(column) == true
+                    needed[grant.object]?[column] != nil
                 {
                     continue
                 }
@@ -182,7 +189,7 @@ extension Diagnosis {
                 let columns = needed[grant.object]
             {
                 mend +=
-                    " GRANT SELECT (\(columns.sorted().joined(separator: ", "))) ON \(grant.object) TO freshet_worker;"
+                    " GRANT SELECT (\(columns.values.sorted().joined(separator: ", "))) ON \(grant.object) TO freshet_worker;"
             }
             found.append(
                 Finding(
@@ -202,20 +209,17 @@ extension Diagnosis {
             "freshet_worker reads \(needed.values.reduce(0) { $0 + $1.count }) columns of \(needed.count) tables, and nothing else"
         )
     }
+}
 
-    /// A name as SQL takes it.
-    private static func identifier(_ name: String) -> String {
-        let isPlain =
-            name.first.map { $0 == "_" || ("a"..."z").contains($0) } == true
-            && name.allSatisfy { $0 == "_" || ("a"..."z").contains($0) || ("0"..."9").contains($0) }
-        return isPlain ? name : "\"\(name.replacing("\"", with: "\"\""))\""
-    }
+extension PostgresFacts.Table {
+    /// A column of it as SQL text.
+    fileprivate func quoted(_ column: String) -> String { quotedColumns[column] ?? column }
 }
 
 extension PostgresFacts.Grant {
     /// What GRANT and REVOKE say of it, without the grantee.
     fileprivate var action: String {
-        "\(privilege)\(column.map { " (\($0))" } ?? "") ON \(object)"
+        "\(privilege)\(quotedColumn.map { " (\($0))" } ?? "") ON \(object)"
     }
 
     /// The same for people.

@@ -84,7 +84,7 @@ extension Diagnosis {
                 )
             )
         }
-        let count = tables.reduce(0) { $0 + $1.triggerCount }
+        let count = tables.reduce(0) { $0 + $1.triggers.count }
         return found.orWell(.tablesTriggers, "\(count) triggers on \(tables.count) attachments, enabled ALWAYS")
     }
 

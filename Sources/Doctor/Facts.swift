@@ -95,14 +95,19 @@ package struct PostgresFacts: Sendable {
         package var subject: String
         /// As SQL text, qualified.
         package var name: String
+        /// As SQL text.
+        package var schema = "public"
         package var level = "statement"
         /// The columns by the roles that they play.
         package var columns: [String: String] = [:]
+        /// The same columns as SQL text, by their names.
+        package var quotedColumns: [String: String] = [:]
         package var exists = true
         package var isOrdinary = true
         /// Parents and children, as SQL text.
         package var relatives: [String] = []
-        package var triggerCount: Int64 = 0
+        /// Those that attach made.
+        package var triggers: [String] = []
         package var missingTriggers: [String] = []
         /// Those that are not enabled ALWAYS, with `tgenabled`.
         package var disabledTriggers: [String] = []
@@ -110,7 +115,7 @@ package struct PostgresFacts: Sendable {
         package var isSubscribed = false
         package var hasRowSecurity = false
         package var owner = ""
-        /// Columns that freshet_worker ought to read and may not.
+        /// Columns that freshet_worker ought to read and may not, by their names.
         package var unreadableColumns: [String] = []
         package var isSchemaUsable = true
         /// What `freshet.attached` says is wrong; nil where nothing is, or it may not be read.
@@ -143,6 +148,8 @@ package struct PostgresFacts: Sendable {
         package var isSecurityDefiner = false
         package var configuration = ["search_path=freshet, pg_temp"]
         package var isPublic = false
+        /// Its body.
+        package var source = ""
 
         package init(signature: String, name: String) {
             self.signature = signature
@@ -150,10 +157,10 @@ package struct PostgresFacts: Sendable {
         }
     }
 
-    /// A table, view or sequence of the schema.
+    /// The schema, or a table, view or sequence of it.
     package struct Relation: Hashable, Sendable {
         package var name: String
-        /// `TABLE`, `VIEW` or `SEQUENCE`.
+        /// `SCHEMA`, `TABLE`, `VIEW` or `SEQUENCE`.
         package var kind = "TABLE"
         package var owner = "freshet_owner"
         package var isUnlogged = false
@@ -171,6 +178,8 @@ package struct PostgresFacts: Sendable {
         package var privilege: String
         /// The column, where it is one of a column.
         package var column: String?
+        /// The same as SQL text.
+        package var quotedColumn: String?
         /// The role; `PUBLIC` is everybody.
         package var grantee: String
 
@@ -178,6 +187,7 @@ package struct PostgresFacts: Sendable {
             self.object = object
             self.privilege = privilege
             self.column = column
+            quotedColumn = column
             self.grantee = grantee
         }
 
@@ -307,6 +317,12 @@ package struct PostgresFacts: Sendable {
     package var strayTriggers: Checked<[StrayTrigger]> = .known([])
     package var functions: Checked<[Function]> = .known([])
     package var relations: Checked<[Relation]> = .known([])
+    /// Those that the migrations of this program create, by signature.
+    package var carriedFunctions: [String: CarriedFunction] = [:]
+    /// The checksum of each trigger function's body without the names of columns, by the function's name.
+    package var generated: Checked<[String: String]> = .known([:])
+    /// What freshet_owner ought to have on what it owns in schema freshet, and does not.
+    package var missingOfOwner: Checked<[Grant]> = .known([])
     /// On what is in schema freshet, and on the schema; without those of the owners.
     package var schemaGrants: Checked<[Grant]> = .known([])
     /// Of Freshet's roles, on anything else.

@@ -34,7 +34,10 @@ struct PostgresExamination {
         facts.tables = try await examination.tables()
         facts.strayTriggers = try await examination.strayTriggers()
         facts.functions = try await examination.functions()
+        facts.carriedFunctions = CarriedFunction.all
+        facts.generated = try await examination.generated(facts.functions, facts.tables)
         facts.relations = try await examination.relations()
+        facts.missingOfOwner = try await examination.missingOfOwner()
         facts.schemaGrants = try await examination.grants(isInSchema: true)
         facts.tableGrants = try await examination.grants(isInSchema: false)
         facts.journal = try await examination.journal()
@@ -286,7 +289,7 @@ struct PostgresExamination {
                 FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
                 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND \(place)
                 UNION ALL
-                SELECT format('TABLE %I.%I', n.nspname, c.relname), c.relowner, a.attacl, quote_ident(a.attname)
+                SELECT format('TABLE %I.%I', n.nspname, c.relname), c.relowner, a.attacl, a.attname
                 FROM pg_attribute AS a
                 JOIN pg_class AS c ON c.oid = a.attrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace
                 WHERE a.attacl IS NOT NULL AND NOT a.attisdropped AND \(place)
@@ -296,14 +299,16 @@ struct PostgresExamination {
                     p.proowner, COALESCE(p.proacl, acldefault('f', p.proowner)), NULL
                 FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace WHERE \(place)
             )
-            SELECT o.name, g.privilege_type, o.col,
+            SELECT o.name, g.privilege_type, o.col, quote_ident(o.col),
                 CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(g.grantee)) END
             FROM object AS o, aclexplode(o.acl) AS g
             WHERE \(whose)
-            ORDER BY 1, 4, 2, 3
+            ORDER BY 1, 5, 2, 3
             """
         ) { row in
-            PostgresFacts.Grant(row[1] ?? "", on: row[0] ?? "", column: row[2], to: row[3] ?? "")
+            var grant = PostgresFacts.Grant(row[1] ?? "", on: row[0] ?? "", column: row[2], to: row[4] ?? "")
+            grant.quotedColumn = row[3]
+            return grant
         }
     }
 
@@ -322,8 +327,7 @@ struct PostgresExamination {
     /// Postgres computes the checksums, as it does when migrations are applied.
     private func carriedMigrations() async throws -> Checked<[PostgresFacts.Migration]> {
         let files = MigrationCatalog.migrations.enumerated().map { place, file in
-            let bytes = file.bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
-            return "(\(place), '\(file.name)', '\\x\(bytes)'::bytea)"
+            "(\(place), '\(file.name)', '\\x\(Self.hex(file.bytes))'::bytea)"
         }
         return try await all(
             """
@@ -341,7 +345,8 @@ struct PostgresExamination {
                 array_to_string(p.proconfig, chr(10)),
                 EXISTS (
                     SELECT FROM aclexplode(COALESCE(p.proacl, acldefault('f', p.proowner))) AS a WHERE a.grantee = 0
-                )
+                ),
+                p.prosrc
             FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
             WHERE n.nspname = 'freshet' AND p.prokind = 'f' ORDER BY 1
             """
@@ -352,8 +357,43 @@ struct PostgresExamination {
             function.isSecurityDefiner = row[4].isTrue
             function.configuration = row[5].elements
             function.isPublic = row[6].isTrue
+            function.source = row[7] ?? ""
             return function
         }
+    }
+
+    /// Postgres computes these checksums, too.
+    private func generated(
+        _ functions: Checked<[PostgresFacts.Function]>,
+        _ tables: Checked<[PostgresFacts.Table]>
+    ) async throws -> Checked<[String: String]> {
+        guard case .known(let functions) = functions else { return .unknown("no function may be read") }
+        guard case .known(let tables) = tables else {
+            if case .unknown(let reason) = tables { return .unknown(reason) }
+            return .known([:])
+        }
+        var bodies: [String] = []
+        for table in tables {
+            let columns = table.columns.mapValues { table.quotedColumns[$0] ?? $0 }
+            // Those of the other level may have been left behind; nothing calls them.
+            let names = Set(table.triggers.map { String($0.dropFirst("freshet_".count)) })
+            for function in functions where function.isTrigger && names.contains(function.name) {
+                let body = GeneratedFunction.withoutNames(function.source, columns: columns)
+                bodies.append("('\(function.name)', '\\x\(Self.hex(body.utf8))'::bytea)")
+            }
+        }
+        guard !bodies.isEmpty else { return .known([:]) }
+        let checksums = try await all(
+            "SELECT name, md5(body) FROM (VALUES \(bodies.joined(separator: ", "))) AS f (name, body)"
+        ) { ($0[0] ?? "", $0[1] ?? "") }
+        switch checksums {
+        case .known(let checksums): return .known(Dictionary(checksums) { first, _ in first })
+        case .unknown(let reason): return .unknown(reason)
+        }
+    }
+
+    private static func hex(_ bytes: some Sequence<UInt8>) -> String {
+        bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
     }
 
     private func relations() async throws -> Checked<[PostgresFacts.Relation]> {
@@ -363,7 +403,10 @@ struct PostgresExamination {
                 CASE c.relkind WHEN 'v' THEN 'VIEW' WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END,
                 pg_get_userbyid(c.relowner), c.relpersistence = 'u'
             FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
-            WHERE n.nspname = 'freshet' AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') ORDER BY 1
+            WHERE n.nspname = 'freshet' AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+            UNION ALL
+            SELECT 'freshet', 'SCHEMA', pg_get_userbyid(nspowner), false FROM pg_namespace WHERE nspname = 'freshet'
+            ORDER BY 1
             """
         ) { row in
             var relation = PostgresFacts.Relation(name: row[0] ?? "")
@@ -372,6 +415,31 @@ struct PostgresExamination {
             relation.isUnlogged = row[3].isTrue
             return relation
         }
+    }
+
+    /// What owners have and freshet_owner was refused, of what it owns: the functions of the schema run as it, or as a member of it.
+    private func missingOfOwner() async throws -> Checked<[PostgresFacts.Grant]> {
+        try await all(
+            """
+            WITH owner AS (SELECT oid FROM pg_roles WHERE rolname = 'freshet_owner'),
+            freshet AS (SELECT n.* FROM pg_namespace AS n WHERE n.nspname = 'freshet')
+            SELECT format('SCHEMA %I', n.nspname), p.name
+            FROM freshet AS n JOIN owner AS o ON o.oid = n.nspowner
+            CROSS JOIN unnest(ARRAY['USAGE', 'CREATE']) AS p (name)
+            WHERE NOT has_schema_privilege(o.oid, n.oid, p.name)
+            UNION ALL
+            SELECT format('TABLE %I.%I', n.nspname, c.relname), p.name
+            FROM freshet AS n JOIN pg_class AS c ON c.relnamespace = n.oid JOIN owner AS o ON o.oid = c.relowner
+            CROSS JOIN unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS p (name)
+            WHERE c.relkind IN ('r', 'p', 'v') AND (c.relkind <> 'v' OR p.name = 'SELECT')
+                AND NOT has_table_privilege(o.oid, c.oid, p.name)
+            UNION ALL
+            SELECT format('FUNCTION %I.%I(%s)', n.nspname, f.proname, oidvectortypes(f.proargtypes)), 'EXECUTE'
+            FROM freshet AS n JOIN pg_proc AS f ON f.pronamespace = n.oid JOIN owner AS o ON o.oid = f.proowner
+            WHERE f.prokind = 'f' AND NOT has_function_privilege(o.oid, f.oid, 'EXECUTE')
+            ORDER BY 1, 2
+            """
+        ) { row in PostgresFacts.Grant(row[1] ?? "", on: row[0] ?? "", to: "freshet_owner") }
     }
 
     private func eventTriggers() async throws -> Checked<[Bool]> {
@@ -397,7 +465,7 @@ struct PostgresExamination {
                     JOIN pg_namespace AS rn ON rn.oid = r.relnamespace
                     WHERE c.oid IN (i.inhparent, i.inhrelid) ORDER BY 1
                 ), chr(10)),
-                cardinality(a.trigger_names),
+                array_to_string(a.trigger_names, chr(10)),
                 (SELECT string_agg(t.name, chr(10)) FROM (\(Self.triggers)) AS t WHERE t.state IS NULL),
                 (SELECT string_agg(t.name || '=' || t.state, chr(10)) FROM (\(Self.triggers)) AS t WHERE t.state <> 'A'),
                 array_to_string(ARRAY(
@@ -415,7 +483,9 @@ struct PostgresExamination {
                         ON f.attrelid = c.oid AND f.attname = col.name::name AND f.attnum > 0 AND NOT f.attisdropped
                     WHERE NOT has_column_privilege('freshet_worker', c.oid, f.attnum, 'SELECT') ORDER BY 1
                 ), chr(10)),
-                n.oid IS NULL OR has_schema_privilege('freshet_worker', n.oid, 'USAGE')
+                n.oid IS NULL OR has_schema_privilege('freshet_worker', n.oid, 'USAGE'), quote_ident(a.schema_name),
+                (SELECT string_agg(quote_ident(a.columns ->> k), chr(10) ORDER BY k)
+                FROM jsonb_object_keys(a.columns) AS k)
             FROM freshet.attachment AS a
             LEFT JOIN pg_namespace AS n ON n.nspname = a.schema_name
             LEFT JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relname = a.table_name
@@ -428,7 +498,7 @@ struct PostgresExamination {
             table.exists = row[6].isTrue
             table.isOrdinary = row[7].isTrue
             table.relatives = row[8].elements
-            table.triggerCount = row[9].flatMap { Int64($0) } ?? 0
+            table.triggers = row[9].elements
             table.missingTriggers = row[10].elements
             table.disabledTriggers = row[11].elements
             table.missingColumns = row[12].elements
@@ -437,6 +507,8 @@ struct PostgresExamination {
             table.owner = row[15] ?? ""
             table.unreadableColumns = AttachStatement.readSubjects.contains(table.subject) ? row[16].elements : []
             table.isSchemaUsable = row[17].isTrue
+            table.schema = row[18] ?? ""
+            table.quotedColumns = Dictionary(zip(row[5].elements, row[19].elements)) { first, _ in first }
             return table
         }
         guard case .known(var tables) = found else { return found }

@@ -39,6 +39,8 @@ import Testing
         facts.postgres.strayTriggers = .unknown("reason")
         facts.postgres.functions = .unknown("reason")
         facts.postgres.relations = .unknown("reason")
+        facts.postgres.generated = .unknown("reason")
+        facts.postgres.missingOfOwner = .unknown("reason")
         facts.postgres.schemaGrants = .unknown("reason")
         facts.postgres.tableGrants = .unknown("reason")
         facts.postgres.roles = .unknown("reason")
@@ -158,7 +160,7 @@ import Testing
             function.owner = "mallory"
             function.configuration = []
             function.isPublic = true
-            facts.postgres.functions = .known([function])
+            facts.postgres.functions = .known([Healthy.function { _ in }, function])
         }
         #expect(finding.check == .schemaFunctions && finding.severity == .problem)
         let mend = try #require(finding.mend).text
@@ -222,6 +224,75 @@ import Testing
         #expect(facts.troubles().isEmpty)
     }
 
+    @Test func `what the owner was refused is told, with the grant that gives it back`() throws {
+        let finding = try onlyTrouble {
+            $0.postgres.missingOfOwner = .known([
+                PostgresFacts.Grant("INSERT", on: "TABLE freshet.change", to: "freshet_owner")
+            ])
+        }
+        #expect(finding.check == .rolesSchemaPrivileges && finding.severity == .problem)
+        #expect(finding.mend == .sql("GRANT INSERT ON TABLE freshet.change TO freshet_owner;"))
+    }
+
+    @Test func `a function with another body, or none, gets that of the migration, unless the schema is another's`()
+        throws
+    {
+        let changed = try onlyTrouble { $0.postgres.functions = .known([Healthy.function { $0.source = "x" }]) }
+        #expect(changed.check == .schemaFunctions && changed.what.contains("another body"))
+        #expect(changed.mend == .sql(Healthy.wake.statement))
+        let gone = try onlyTrouble { $0.postgres.functions = .known([]) }
+        #expect(gone.what == "freshet.wake() is not there")
+        #expect(gone.mend?.text.hasPrefix(Healthy.wake.statement) == true)
+        var older = Healthy()
+        older.postgres.functions = .known([Healthy.function { $0.source = "x" }])
+        older.postgres.migrations = .known([])
+        #expect(older.troubles().map(\.check) == [.schemaMigrations])
+    }
+
+    @Test func `a trigger function with another body is generated anew by attaching`() throws {
+        func facts(_ checksum: String?) -> Healthy {
+            var facts = Healthy()
+            facts.postgres.tables = table(1) { $0.triggers = ["freshet_workflow_update"] }
+            var function = PostgresFacts.Function(signature: "freshet.workflow_update()", name: "workflow_update")
+            function.isTrigger = true
+            function.isSecurityDefiner = true
+            facts.postgres.functions = .known([Healthy.function { _ in }, function])
+            facts.postgres.generated = .known(checksum.map { ["workflow_update": $0] } ?? [:])
+            return facts
+        }
+        #expect(facts(GeneratedFunction.checksums["workflow_update"]).troubles().isEmpty)
+        let changed = facts("another").troubles()
+        #expect(changed.map(\.check) == [.schemaFunctions])
+        #expect(
+            changed.first?.mend == .sql("SELECT freshet.attach('public.detector', 'public.workflow', 'public.link');")
+        )
+    }
+
+    @Test func `the names of columns are taken out of a generated body, and nothing else`() {
+        let source =
+            #"SELECT r.id, r.id2, o."it""s"::bigint, n.*, bar.id, key_id, OLD.id, c.id, "id" FROM old_rows AS o"#
+        #expect(
+            GeneratedFunction.withoutNames(source, columns: ["key": "id", "environment": #""it""s""#])
+                == #"SELECT r."{key}", r.id2, o."{environment}"::bigint, n.*, bar.id, key_id, OLD."{key}", c.id, "id" "#
+                + "FROM old_rows AS o"
+        )
+    }
+
+    @Test func `every function that a migration creates is known by its signature, body and statement`() throws {
+        let functions = CarriedFunction.all
+        let wake = try #require(functions["freshet.wake()"])
+        #expect(wake.source.hasPrefix("\nBEGIN\n    IF freshet.notify_enabled()"))
+        #expect(
+            wake.statement.hasPrefix(
+                "CREATE OR REPLACE FUNCTION freshet.wake() RETURNS void LANGUAGE plpgsql "
+                    + "SET search_path = freshet, pg_temp AS E'\\nBEGIN\\n"
+            )
+        )
+        #expect(functions["freshet.detach(regclass, regclass, regclass, integer)"] != nil)
+        #expect(functions["freshet.lock_tables(text[], text, integer)"] != nil)
+        #expect(functions.values.allSatisfy { !$0.statement.contains("\n") })
+    }
+
     @Test func `a privilege too many and one too few are told, each with its statement`() throws {
         let extra = PostgresFacts.Grant("INSERT", on: "TABLE freshet.change", to: "freshet_reader")
         let more = try onlyTrouble { $0.postgres.schemaGrants = .known(Array(DocumentedGrants.inSchema) + [extra]) }
@@ -245,7 +316,12 @@ import Testing
                         + "GRANT SELECT (environment_id, id) ON TABLE public.workflow TO freshet_worker;"
                 )
         )
-        let unreadable = try onlyTrouble { $0.postgres.tables = table(2) { $0.unreadableColumns = ["Odd"] } }
+        let unreadable = try onlyTrouble {
+            $0.postgres.tables = table(2) {
+                $0.unreadableColumns = ["Odd"]
+                $0.quotedColumns = ["Odd": "\"Odd\""]
+            }
+        }
         #expect(unreadable.mend == .sql("GRANT SELECT (\"Odd\") ON TABLE public.link TO freshet_worker;"))
     }
 

@@ -22,7 +22,8 @@ struct Healthy {
         postgres.roles = .known(DocumentedGrants.roles.map { PostgresFacts.Role(name: $0) })
         postgres.members = .known([PostgresFacts.Member(role: "freshet_worker", name: "app_worker")])
         postgres.leader = .known(PostgresFacts.Leader(processIdentifier: 7, role: "app_worker", isSuperuser: false))
-        postgres.functions = .known([PostgresFacts.Function(signature: "freshet.wake()", name: "wake")])
+        postgres.functions = .known([Self.function { _ in }])
+        postgres.carriedFunctions = [Self.wake.signature: Self.wake]
         postgres.relations = .known([PostgresFacts.Relation(name: "freshet.change")])
         postgres.journalTable = .known(Self.journalTable)
         postgres.marks = .known(["workflows": "m"])
@@ -45,6 +46,19 @@ struct Healthy {
         var sessions = PostgresFacts.Sessions()
         change(&sessions)
         return sessions
+    }
+
+    static let wake = CarriedFunction(
+        signature: "freshet.wake()",
+        source: "BEGIN END",
+        declaration: "freshet.wake() RETURNS void LANGUAGE plpgsql"
+    )
+
+    static func function(_ change: (inout PostgresFacts.Function) -> Void) -> PostgresFacts.Function {
+        var function = PostgresFacts.Function(signature: wake.signature, name: "wake")
+        function.source = wake.source
+        change(&function)
+        return function
     }
 
     static let tables: [PostgresFacts.Table] = {

@@ -54,6 +54,36 @@ import Testing
         }
     }
 
+    @Test func `the bodies that the doctor knows are those of a fresh installation`() async throws {
+        try await Scenario.run { scenario in
+            let installed = try await scenario.admin.query(
+                """
+                SELECT format('freshet.%I(%s)', p.proname, oidvectortypes(p.proargtypes)), p.prosrc
+                FROM pg_proc AS p WHERE p.pronamespace = 'freshet'::regnamespace AND p.prorettype <> 'trigger'::regtype
+                """
+            )
+            var bodies: [String: String] = [:]
+            for row in installed.rows {
+                bodies[try installed.requiredString(row, 0)] = try installed.requiredString(row, 1)
+            }
+            #expect(bodies == CarriedFunction.all.mapValues(\.source))
+            let generated = try await scenario.admin.query(
+                """
+                SELECT t.subject || '_' || e, md5(freshet.trigger_source(t.subject, e, (
+                    SELECT jsonb_object_agg(c.role, '{' || c.role || '}')
+                    FROM freshet.cache_column AS c WHERE c.subject = t.subject
+                )))
+                FROM freshet.cache_table AS t, unnest(t.events || '{row,truncate}'::text[]) AS e
+                """
+            )
+            var checksums: [String: String] = [:]
+            for row in generated.rows {
+                checksums[try generated.requiredString(row, 0)] = try generated.requiredString(row, 1)
+            }
+            #expect(checksums == GeneratedFunction.checksums)
+        }
+    }
+
     /// What can go wrong in a database, with the check that tells of it.
     static let spoilings: [(check: Check, sql: String)] = [
         (.tablesTriggers, "ALTER TABLE workflow_engine_workflow DISABLE TRIGGER ALL"),
@@ -69,7 +99,24 @@ import Testing
         (.schemaFunctions, "ALTER FUNCTION freshet.link_insert() SECURITY INVOKER"),
         (.schemaFunctions, "GRANT EXECUTE ON FUNCTION freshet.invalidate_all() TO PUBLIC"),
         (.schemaFunctions, "ALTER FUNCTION freshet.wake() OWNER TO postgres"),
+        (
+            .schemaFunctions,
+            "CREATE OR REPLACE FUNCTION freshet.workflow_update() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER "
+                + "SET search_path = freshet, pg_temp AS 'BEGIN RETURN NULL; END'"
+        ),
+        (
+            .schemaFunctions,
+            "CREATE OR REPLACE FUNCTION freshet.journal(cache text, subject text, operation text, "
+                + "row_count bigint DEFAULT 0) RETURNS bigint LANGUAGE sql SET search_path = freshet, pg_temp "
+                + "AS 'SELECT 1::bigint'"
+        ),
+        (.schemaFunctions, "DROP FUNCTION freshet.wake()"),
         (.schemaOwnership, "ALTER TABLE freshet.setting OWNER TO postgres"),
+        (.schemaOwnership, "ALTER SCHEMA freshet OWNER TO postgres"),
+        (.rolesSchemaPrivileges, "REVOKE USAGE ON SCHEMA freshet FROM freshet_owner"),
+        (.rolesSchemaPrivileges, "REVOKE INSERT ON freshet.change FROM freshet_owner"),
+        (.rolesSchemaPrivileges, "REVOKE SELECT ON freshet.setting FROM freshet_owner"),
+        (.rolesSchemaPrivileges, "REVOKE EXECUTE ON FUNCTION freshet.wake() FROM freshet_owner"),
         (.rolesSchemaPrivileges, "GRANT INSERT ON freshet.change TO freshet_reader"),
         (.rolesSchemaPrivileges, "REVOKE SELECT ON freshet.setting FROM freshet_worker"),
         (.rolesSchemaPrivileges, "GRANT UPDATE (value) ON freshet.setting TO PUBLIC"),
@@ -136,6 +183,49 @@ import Testing
             throw error
         }
         await servers.destroy()
+    }
+
+    @Test func `names that SQL quotes are taken as they are, and mends quote them`() async throws {
+        try await Scenario.run { scenario in
+            let patient = Patient(scenario: scenario)
+            for level in ["statement", "row"] {
+                if level == "statement" {
+                    try await scenario.execute(
+                        """
+                        SELECT freshet.detach();
+                        CREATE SCHEMA "app.v1";
+                        ALTER TABLE workflow_engine_workflow SET SCHEMA "app.v1";
+                        ALTER TABLE "app.v1".workflow_engine_workflow RENAME environment_id TO "user";
+                        ALTER TABLE workflow_engine_detectorworkflow RENAME detector_id TO "Odd ""one";
+                        """
+                    )
+                }
+                try await scenario.execute(
+                    """
+                    SELECT freshet.attach(
+                        'workflow_engine_detector', '"app.v1".workflow_engine_workflow', 'workflow_engine_detectorworkflow',
+                        workflow_environment => 'user', link_detector => 'Odd "one', level => '\(level)'
+                    )
+                    """
+                )
+                for check in [Check.rolesTablePrivileges, .tablesAttached, .tablesColumns, .schemaFunctions] {
+                    let troubles = try await patient.troubles(check)
+                    #expect(troubles.isEmpty, "\(level): \(troubles)")
+                }
+            }
+            for spoiling in [
+                "REVOKE USAGE ON SCHEMA \"app.v1\" FROM freshet_worker",
+                "REVOKE SELECT (\"user\") ON \"app.v1\".workflow_engine_workflow FROM freshet_worker",
+                "REVOKE SELECT (\"Odd \"\"one\") ON workflow_engine_detectorworkflow FROM freshet_worker",
+                "GRANT SELECT ON \"app.v1\".workflow_engine_workflow TO freshet_worker",
+            ] {
+                try await scenario.execute(spoiling)
+                let mend = try #require(try await patient.finding(.rolesTablePrivileges).mend)
+                try await scenario.servers.postgres.psql(mend.text, database: scenario.database)
+                let after = try await patient.troubles(.rolesTablePrivileges)
+                #expect(after.isEmpty, "\(spoiling): \(after)")
+            }
+        }
     }
 
     @Test func `transactions that are open and prepared are found, and their mends end them`() async throws {
