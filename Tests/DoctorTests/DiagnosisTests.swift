@@ -224,6 +224,24 @@ import Testing
         #expect(facts.troubles().isEmpty)
     }
 
+    @Test func `row-level security hides no other fault of a table`() throws {
+        func facts(_ problem: String) -> Healthy {
+            var facts = Healthy()
+            facts.postgres.tables = table(1) {
+                $0.hasRowSecurity = true
+                $0.problem = problem
+            }
+            var member = PostgresFacts.Member(role: "freshet_worker", name: "app_worker")
+            member.bypassesRowSecurity = true
+            facts.postgres.members = .known([member])
+            return facts
+        }
+        let retyped = facts("columns of public.workflow renamed or no longer integers: environment_id").troubles()
+        #expect(retyped.map(\.check) == [.tablesAttached])
+        // Of the role that asks, which need not be the worker's.
+        #expect(facts("row-level security hides rows of public.workflow from role somebody").troubles().isEmpty)
+    }
+
     @Test func `what the owner was refused is told, with the grant that gives it back`() throws {
         let finding = try onlyTrouble {
             $0.postgres.missingOfOwner = .known([
