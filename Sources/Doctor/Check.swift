@@ -60,6 +60,17 @@ package enum Check: String, Hashable, Sendable, CaseIterable {
     case cachePostgres = "cache.postgres"
     case cacheMark = "cache.mark"
 
+    /// Whether nothing can be said of the whole where this could not be checked: what these find wrong keeps changes from the journal or
+    /// in it, fails the application's writes, or leaves the cache without a promise.
+    package var isDecisive: Bool {
+        switch self {
+        case .schemaInstalled, .schemaFunctions, .schemaOwnership, .tablesAttached, .tablesTriggers, .tablesKind,
+            .tablesColumns, .tablesLevel, .workerLeader, .journalBacklog, .cacheHead, .cacheSwitch, .cacheLease:
+            true
+        default: false
+        }
+    }
+
     /// What the check belongs to: the word before the dot.
     package var area: String { String(rawValue.prefix { $0 != "." }) }
 

@@ -10,7 +10,8 @@ struct DoctorCommand: AsyncParsableCommand {
         discussion: """
             Triggers, functions, roles and privileges, migrations, journal and vacuum, notifications and poolers; the Redis, \
             its memory and the rights of its user; the head of each cache. It changes nothing. Ends with 1 where something \
-            matters, and with 69 where a server cannot be reached, after telling what there is to tell of the other.
+            matters, with 69 where a server cannot be reached, after telling what there is to tell of the other, and with 77 where \
+            nothing is wrong but the role may not see what decides: triggers, journal, worker, promise.
 
             Any role may ask. What a role may not see is said to be unchecked: freshet_worker and pg_read_all_stats see all of \
             Postgres; in Redis, INFO, CONFIG GET and EVAL do.
@@ -44,6 +45,10 @@ struct DoctorCommand: AsyncParsableCommand {
         let report = DoctorReport(findings: Diagnosis(examination.facts).findings, version: RootCommand.version)
         try Terminal.write(json ? report.json.line : report.text(Terminal.standardOutput(), showsAll: all))
         if let error = examination.postgresError ?? examination.redisError { throw Failure(classifying: error) }
-        guard report.problems.isEmpty else { throw ExitStatus.unwell.exitCode }
+        switch report.isWell {
+        case true?: break
+        case false?: throw ExitStatus.unwell.exitCode
+        case nil: throw ExitStatus.permission.exitCode
+        }
     }
 }

@@ -8,11 +8,17 @@ struct DoctorReport {
     /// What matters.
     var problems: [Finding] { findings.filter { $0.severity == .problem } }
 
+    /// Whether nothing is wrong that matters; nil where nobody can tell, because something that decides could not be checked.
+    var isWell: Bool? {
+        guard problems.isEmpty else { return false }
+        return findings.contains { $0.severity == .unchecked && $0.check.isDecisive } ? nil : true
+    }
+
     // MARK: For programs
 
     var json: JSON {
         .object([
-            ("well", .bool(problems.isEmpty)),
+            ("well", isWell.map { .bool($0) } ?? .null),
             ("version", .string(version)),
             (
                 "counts",
@@ -79,8 +85,13 @@ struct DoctorReport {
             let count = findings.count { $0.severity == severity }
             return count == 0 ? nil : "\(count) \(count == 1 ? one : many)"
         }
+        let isWhole = !findings.contains { $0.severity == .unchecked }
         let state =
-            problems.isEmpty ? terminal.style("well", .green, .bold) : terminal.style("not well", .red, .bold)
+            switch isWell {
+            case false?: terminal.style("not well", .red, .bold)
+            case nil: terminal.style("unknown, for what decides could not be checked", .yellow, .bold)
+            case true?: terminal.style(isWhole ? "well" : "nothing wrong in what could be checked", .green, .bold)
+            }
         let counts = [
             count(.problem, "problem", "problems"), count(.advice, "piece of advice", "pieces of advice"),
             count(.unchecked, "check not made", "checks not made"),

@@ -29,10 +29,14 @@ import Testing
         try await withPatient { patient in
             let screen = try await freshet(["doctor"] + patient.flags())
             #expect(screen.status == .exited(0) && screen.complaint.isEmpty, "\(screen)")
-            #expect(screen.output.hasPrefix("well") && !screen.output.contains("\u{1B}"), "\(screen)")
+            // Its role does not see the transactions of others.
+            #expect(screen.output.hasPrefix("nothing wrong in what could be checked: "), "\(screen)")
+            #expect(screen.output.contains("1 check not made") && !screen.output.contains("\u{1B}"), "\(screen)")
             let report = try await patient.examine(as: "postgres")
             #expect(report.well && report.problems.isEmpty, "\(report.problems)")
             #expect(Set(Check.allCases.map(\.rawValue)).subtracting(report.findings.map(\.check)).isEmpty)
+            let superuser = try await freshet(["doctor"] + patient.flags(as: "postgres"))
+            #expect(superuser.status == .exited(0) && superuser.output.hasPrefix("well"), "\(superuser)")
             let all = try await freshet(["doctor", "--all"] + patient.flags())
             #expect(all.status == .exited(0) && all.output.split(separator: "\n").count >= Check.allCases.count)
         }
@@ -52,6 +56,32 @@ import Testing
             let migrations = try #require(auditor.first("schema.migrations"))
             #expect(migrations.what.hasSuffix("permission denied for table migration"), "\(migrations)")
         }
+    }
+
+    @Test func `who may see nothing of what decides is told neither that all is well nor that it is not`() async throws
+    {
+        let servers = try await Servers.start()
+        do {
+            try await withPatient(on: servers) { patient in
+                try await patient.scenario.execute("CREATE ROLE stranger LOGIN")
+                // With triggers in order and without: it cannot tell one from the other.
+                for spoiling in ["SELECT 1", "ALTER TABLE workflow_engine_workflow DISABLE TRIGGER ALL"] {
+                    try await patient.scenario.execute(spoiling)
+                    let outcome = try await freshet(["doctor", "--json"] + patient.flags(as: "stranger"))
+                    #expect(outcome.status == .exited(77), "\(outcome)")
+                    let report = try outcome.decoded(DoctorOutcome.self)
+                    #expect(report.verdict == nil && report.problems.isEmpty, "\(outcome)")
+                    #expect(report.findings.contains { $0.check == "tables.triggers" && $0.severity == "unchecked" })
+                }
+                let screen = try await freshet(["doctor"] + patient.flags(as: "stranger"))
+                #expect(screen.status == .exited(77), "\(screen)")
+                #expect(screen.output.hasPrefix("unknown, for what decides could not be checked"), "\(screen)")
+            }
+        } catch {
+            await servers.destroy()
+            throw error
+        }
+        await servers.destroy()
     }
 
     @Test func `the bodies that the doctor knows are those of a fresh installation`() async throws {
@@ -469,9 +499,17 @@ struct DoctorOutcome: Decodable, Sendable {
         var mend: Mend?
     }
 
-    var well: Bool
+    /// Null where what decides could not be checked.
+    var verdict: Bool?
     var version: String
     var findings: [Finding]
+
+    private enum CodingKeys: String, CodingKey {
+        case verdict = "well"
+        case version, findings
+    }
+
+    var well: Bool { verdict == true }
 
     var problems: [Finding] { findings.filter { $0.severity == "problem" } }
     var unchecked: [Finding] { findings.filter { $0.severity == "unchecked" } }
