@@ -5,7 +5,9 @@ extension Diagnosis {
             + check(.rolesMembers, postgres.members) { members($0, postgres) }
             + check(.rolesSchemaPrivileges, postgres.schemaGrants) { schemaPrivileges($0, postgres) }
             + check(.rolesTablePrivileges, postgres.tableGrants) { grants in
-                check(.rolesTablePrivileges, postgres.tables) { tablePrivileges(grants, $0) }
+                check(.rolesTablePrivileges, postgres.tables) { tables in
+                    check(.rolesTablePrivileges, postgres.members) { tablePrivileges(grants, tables, $0) }
+                }
             }
     }
 
@@ -81,6 +83,23 @@ extension Diagnosis {
                 )
             )
         }
+        for login in workers where !login.isSuperuser {
+            let others = login.otherRoles.filter {
+                !DocumentedGrants.rolesOfWorkers.contains($0) && $0 != "freshet_owner"
+            }
+            guard !others.isEmpty else { continue }
+            found.append(
+                Finding(
+                    .rolesMembers,
+                    .advice,
+                    subject: login.name,
+                    "\(login.name), a login of the worker, is a member of \(Figure.list(others))",
+                    why:
+                        "a worker needs nothing but freshet_worker, and whoever gets hold of its login may do all of that",
+                    mend: .sql("REVOKE \(others.joined(separator: ", ")) FROM \(login.name);")
+                )
+            )
+        }
         if case .known(let leader?) = postgres.leader, leader.isSuperuser,
             !workers.contains(where: { $0.name == leader.role })
         {
@@ -105,11 +124,16 @@ extension Diagnosis {
 
     private func schemaPrivileges(_ grants: [PostgresFacts.Grant], _ postgres: PostgresFacts) -> [Finding] {
         // Functions that are everybody's are told as such, with the function.
-        let granted = Set(grants.filter { !($0.grantee == "PUBLIC" && $0.object.hasPrefix("FUNCTION ")) })
+        let granted = Set(
+            grants.filter { !($0.grantee == "PUBLIC" && $0.object.hasPrefix("FUNCTION ")) }.map(\.withoutGrantOption)
+        )
         var found = DocumentedGrants.inSchema.subtracting(granted).sorted().map { missing(.rolesSchemaPrivileges, $0) }
         switch postgres.missingOfOwner {
         case .known(let grants): found += grants.map { missing(.rolesSchemaPrivileges, $0) }
         case .unknown(let reason): found.append(unchecked(.rolesSchemaPrivileges, subject: "freshet_owner", reason))
+        }
+        found += grants.filter { $0.isGrantable && DocumentedGrants.inSchema.contains($0.withoutGrantOption) }.map {
+            grantable(.rolesSchemaPrivileges, $0)
         }
         found += granted.subtracting(DocumentedGrants.inSchema).sorted().map { grant in
             Finding(
@@ -128,6 +152,17 @@ extension Diagnosis {
         )
     }
 
+    private func grantable(_ check: Check, _ grant: PostgresFacts.Grant) -> Finding {
+        Finding(
+            check,
+            .problem,
+            subject: grant.grantee,
+            "\(grant.grantee) may grant \(grant.text) to others",
+            why: "nothing of Freshet's does; whoever gets hold of a login with it may give it to anybody",
+            mend: .sql("REVOKE GRANT OPTION FOR \(grant.action) FROM \(grant.grantee) CASCADE;")
+        )
+    }
+
     private func missing(_ check: Check, _ grant: PostgresFacts.Grant) -> Finding {
         Finding(
             check,
@@ -141,7 +176,11 @@ extension Diagnosis {
         )
     }
 
-    private func tablePrivileges(_ grants: [PostgresFacts.Grant], _ tables: [PostgresFacts.Table]) -> [Finding] {
+    private func tablePrivileges(
+        _ grants: [PostgresFacts.Grant],
+        _ tables: [PostgresFacts.Table],
+        _ members: [PostgresFacts.Member]
+    ) -> [Finding] {
         var found: [Finding] = []
         for table in tables where table.exists {
             if !table.isSchemaUsable {
@@ -174,12 +213,13 @@ extension Diagnosis {
             }
             schemas.insert("SCHEMA \(table.schema)")
         }
-        for grant in grants.sorted() {
+        for grant in grants.sorted() where DocumentedGrants.roles.contains(grant.grantee) {
             if grant.grantee == "freshet_worker" {
-                if grant.privilege == "USAGE", schemas.contains(grant.object) { continue }
-                if grant.privilege == "SELECT", let column = grant.column,
-                    needed[grant.object]?[column] != nil
-                {
+                let isNeeded =
+                    grant.privilege == "USAGE" && schemas.contains(grant.object)
+                    || grant.privilege == "SELECT" && grant.column.map { needed[grant.object]?[$0] != nil } == true
+                if isNeeded {
+                    if grant.isGrantable { found.append(grantable(.rolesTablePrivileges, grant)) }
                     continue
                 }
             }
@@ -204,10 +244,33 @@ extension Diagnosis {
                 )
             )
         }
+        found += ofLogins(grants, members)
         return found.orWell(
             .rolesTablePrivileges,
             "freshet_worker reads \(needed.values.reduce(0) { $0 + $1.count }) columns of \(needed.count) tables, and nothing else"
         )
+    }
+}
+
+extension Diagnosis {
+    /// What the worker's logins have been granted themselves, a finding each.
+    private func ofLogins(_ grants: [PostgresFacts.Grant], _ members: [PostgresFacts.Member]) -> [Finding] {
+        // Who audits or reads as well reads the application's tables, as documented.
+        let readers = Set(members.filter { ["freshet_auditor", "freshet_reader"].contains($0.role) }.map(\.name))
+        let own = grants.filter { grant in
+            !DocumentedGrants.roles.contains(grant.grantee)
+                && !(readers.contains(grant.grantee) && ["SELECT", "USAGE"].contains(grant.privilege))
+        }
+        return Dictionary(grouping: own, by: \.grantee).sorted { $0.key < $1.key }.map { login, grants in
+            Finding(
+                .rolesTablePrivileges,
+                .advice,
+                subject: login,
+                "\(login), a login of the worker, has by itself \(Figure.list(grants.sorted().map(\.text)))",
+                why: "a worker needs nothing but freshet_worker, and whoever gets hold of its login may do all of that",
+                mend: .sql(grants.sorted().map { "REVOKE \($0.action) FROM \(login);" }.joined(separator: " "))
+            )
+        }
     }
 }
 
@@ -217,6 +280,13 @@ extension PostgresFacts.Table {
 }
 
 extension PostgresFacts.Grant {
+    /// The same, however it was granted.
+    fileprivate var withoutGrantOption: PostgresFacts.Grant {
+        var grant = self
+        grant.isGrantable = false
+        return grant
+    }
+
     /// What GRANT and REVOKE say of it, without the grantee.
     fileprivate var action: String {
         "\(privilege)\(quotedColumn.map { " (\($0))" } ?? "") ON \(object)"

@@ -6,6 +6,12 @@ package enum DocumentedGrants {
     /// The roles that Freshet creates.
     package static let roles = ["freshet_owner", "freshet_worker", "freshet_reader", "freshet_auditor"]
 
+    /// What a login of the worker may be a member of beside, because it audits, reads, or looks at statistics as well.
+    static let rolesOfWorkers: Set<String> = [
+        "freshet_worker", "freshet_reader", "freshet_auditor", "pg_monitor", "pg_read_all_stats",
+        "pg_read_all_settings",
+    ]
+
     /// Everything granted on the schema and in it, to others than the owner.
     package static let inSchema: Set<PostgresFacts.Grant> = {
         var grants: Set<PostgresFacts.Grant> = []

@@ -182,6 +182,8 @@ package struct PostgresFacts: Sendable {
         package var quotedColumn: String?
         /// The role; `PUBLIC` is everybody.
         package var grantee: String
+        /// Whether the grantee may grant it on.
+        package var isGrantable = false
 
         package init(_ privilege: String, on object: String, column: String? = nil, to grantee: String) {
             self.object = object
@@ -217,6 +219,8 @@ package struct PostgresFacts: Sendable {
         package var canLogIn = true
         package var isSuperuser = false
         package var bypassesRowSecurity = false
+        /// What else it is a member of itself, as SQL text.
+        package var otherRoles: [String] = []
 
         package init(role: String, name: String) {
             self.role = role
@@ -325,7 +329,7 @@ package struct PostgresFacts: Sendable {
     package var missingOfOwner: Checked<[Grant]> = .known([])
     /// On what is in schema freshet, and on the schema; without those of the owners.
     package var schemaGrants: Checked<[Grant]> = .known([])
-    /// Of Freshet's roles, on anything else.
+    /// Of Freshet's roles and of the worker's logins themselves, on anything else.
     package var tableGrants: Checked<[Grant]> = .known([])
     package var roles: Checked<[Role]> = .known([])
     package var members: Checked<[Member]> = .known([])

@@ -249,15 +249,30 @@ struct PostgresExamination {
         }
     }
 
+    /// Who may do what a role may, by itself or after SET ROLE.
+    ///
+    /// From Postgres 16 on there are members who may do neither and administer the role only, as everybody does who creates one
+    /// without being a superuser.
+    private static let memberships = """
+        SELECT m.roleid, m.member FROM pg_auth_members AS m
+        WHERE COALESCE((to_jsonb(m) ->> 'inherit_option')::bool OR (to_jsonb(m) ->> 'set_option')::bool, true)
+        """
+
     private func members() async throws -> Checked<[PostgresFacts.Member]> {
         try await all(
             """
-            WITH RECURSIVE membership (role, member) AS (
-                SELECT roleid, member FROM pg_auth_members
+            WITH RECURSIVE granted (role, member) AS (\(Self.memberships)),
+            membership (role, member) AS (
+                SELECT role, member FROM granted
                 UNION
-                SELECT m.role, a.member FROM membership AS m JOIN pg_auth_members AS a ON a.roleid = m.member
+                SELECT m.role, a.member FROM membership AS m JOIN granted AS a ON a.role = m.member
             )
-            SELECT r.rolname, quote_ident(l.rolname), l.rolcanlogin, l.rolsuper, l.rolbypassrls
+            SELECT r.rolname, quote_ident(l.rolname), l.rolcanlogin, l.rolsuper, l.rolbypassrls,
+                (SELECT string_agg(quote_ident(o.rolname), chr(10) ORDER BY o.rolname)
+                FROM granted AS g JOIN pg_roles AS o ON o.oid = g.role
+                WHERE g.member = l.oid AND o.oid <> r.oid
+                    -- Not a group through which it is what it is.
+                    AND NOT EXISTS (SELECT FROM membership AS w WHERE w.role = r.oid AND w.member = o.oid))
             FROM membership AS m JOIN pg_roles AS r ON r.oid = m.role JOIN pg_roles AS l ON l.oid = m.member
             WHERE r.rolname IN (\(Self.roles)) ORDER BY 1, 2
             """
@@ -266,6 +281,7 @@ struct PostgresExamination {
             member.canLogIn = row[2].isTrue
             member.isSuperuser = row[3].isTrue
             member.bypassesRowSecurity = row[4].isTrue
+            member.otherRoles = row[5].elements
             return member
         }
     }
@@ -276,10 +292,20 @@ struct PostgresExamination {
         let whose =
             isInSchema
             ? "g.grantee <> o.owner"
-            : "g.grantee IN (SELECT oid FROM pg_roles WHERE rolname IN (\(Self.roles))) AND g.grantee <> o.owner"
+            : "g.grantee IN (SELECT oid FROM pg_roles WHERE rolname IN (\(Self.roles)) "
+                + "UNION SELECT member FROM workers) AND g.grantee <> o.owner"
         return try await all(
             """
-            WITH object (name, owner, acl, col) AS (
+            WITH RECURSIVE granted (role, member) AS (\(Self.memberships)),
+            worker (member) AS (
+                SELECT g.member FROM granted AS g JOIN pg_roles AS r ON r.oid = g.role WHERE r.rolname = 'freshet_worker'
+                UNION
+                SELECT g.member FROM worker AS w JOIN granted AS g ON g.role = w.member
+            ),
+            workers (member) AS (
+                SELECT w.member FROM worker AS w JOIN pg_roles AS r ON r.oid = w.member WHERE r.rolcanlogin AND NOT r.rolsuper
+            ),
+            object (name, owner, acl, col) AS (
                 SELECT format('SCHEMA %I', n.nspname), n.nspowner, COALESCE(n.nspacl, acldefault('n', n.nspowner)), NULL
                 FROM pg_namespace AS n WHERE \(place)
                 UNION ALL
@@ -300,7 +326,7 @@ struct PostgresExamination {
                 FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace WHERE \(place)
             )
             SELECT o.name, g.privilege_type, o.col, quote_ident(o.col),
-                CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(g.grantee)) END
+                CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(g.grantee)) END, g.is_grantable
             FROM object AS o, aclexplode(o.acl) AS g
             WHERE \(whose)
             ORDER BY 1, 5, 2, 3
@@ -308,6 +334,7 @@ struct PostgresExamination {
         ) { row in
             var grant = PostgresFacts.Grant(row[1] ?? "", on: row[0] ?? "", column: row[2], to: row[4] ?? "")
             grant.quotedColumn = row[3]
+            grant.isGrantable = row[5].isTrue
             return grant
         }
     }

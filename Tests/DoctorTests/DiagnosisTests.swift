@@ -431,6 +431,52 @@ import Testing
         #expect(slot.severity == .problem && slot.mend == .sql("SELECT pg_drop_replication_slot('old');"))
     }
 
+    @Test func `what may be granted on, and what the worker's logins may do beside, is told`() throws {
+        let grantable = try onlyTrouble { facts in
+            var grants = facts.postgres.schemaGrants.value ?? []
+            let place = grants.firstIndex {
+                $0 == PostgresFacts.Grant("SELECT", on: "TABLE freshet.change", to: "freshet_worker")
+            }
+            if let place { grants[place].isGrantable = true }
+            facts.postgres.schemaGrants = .known(grants)
+        }
+        #expect(
+            grantable.mend
+                == .sql("REVOKE GRANT OPTION FOR SELECT ON TABLE freshet.change FROM freshet_worker CASCADE;")
+        )
+        func member(_ role: String, _ others: [String]) -> PostgresFacts.Member {
+            var member = PostgresFacts.Member(role: role, name: "app_worker")
+            member.otherRoles = others
+            return member
+        }
+        let mighty = try onlyTrouble {
+            $0.postgres.members = .known([member("freshet_worker", ["pg_read_all_stats", "pg_write_all_data"])])
+        }
+        #expect(mighty.severity == .advice && mighty.mend == .sql("REVOKE pg_write_all_data FROM app_worker;"))
+        let direct = [
+            PostgresFacts.Grant("SELECT", on: "TABLE public.link", to: "app_worker"),
+            PostgresFacts.Grant("DELETE", on: "TABLE public.link", to: "app_worker"),
+        ]
+        let granted = try onlyTrouble {
+            $0.postgres.tableGrants = .known(($0.postgres.tableGrants.value ?? []) + direct)
+        }
+        #expect(granted.check == .rolesTablePrivileges && granted.severity == .advice)
+        #expect(
+            granted.mend
+                == .sql(
+                    "REVOKE DELETE ON TABLE public.link FROM app_worker; "
+                        + "REVOKE SELECT ON TABLE public.link FROM app_worker;"
+                )
+        )
+        // Who audits as well reads what is audited.
+        var auditor = Healthy()
+        auditor.postgres.members = .known([
+            member("freshet_worker", ["freshet_auditor"]), member("freshet_auditor", ["freshet_worker"]),
+        ])
+        auditor.postgres.tableGrants = .known((auditor.postgres.tableGrants.value ?? []) + direct.prefix(1))
+        #expect(auditor.troubles().isEmpty, "\(auditor.troubles())")
+    }
+
     // MARK: Redis
 
     private func info(_ changes: [String: String]) -> (inout Healthy) -> Void {

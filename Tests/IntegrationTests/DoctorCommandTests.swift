@@ -150,7 +150,12 @@ import Testing
         (.rolesSchemaPrivileges, "GRANT INSERT ON freshet.change TO freshet_reader"),
         (.rolesSchemaPrivileges, "REVOKE SELECT ON freshet.setting FROM freshet_worker"),
         (.rolesSchemaPrivileges, "GRANT UPDATE (value) ON freshet.setting TO PUBLIC"),
+        (.rolesSchemaPrivileges, "GRANT SELECT ON freshet.change TO freshet_worker WITH GRANT OPTION"),
         (.rolesTablePrivileges, "GRANT SELECT ON workflow_engine_workflow TO freshet_worker"),
+        (
+            .rolesTablePrivileges,
+            "GRANT SELECT (environment_id) ON workflow_engine_workflow TO freshet_worker WITH GRANT OPTION"
+        ),
         (.rolesTablePrivileges, "GRANT DELETE ON workflow_engine_detector TO freshet_reader"),
         (.rolesTablePrivileges, "REVOKE SELECT (environment_id) ON workflow_engine_workflow FROM freshet_worker"),
         (.journalAutovacuum, "ALTER TABLE freshet.change SET (autovacuum_enabled = false)"),
@@ -204,6 +209,11 @@ import Testing
                 #expect(retyped.severity == "problem" && retyped.what.contains("environment_id"), "\(retyped)")
                 try await scenario.execute(
                     "ALTER TABLE workflow_engine_workflow ALTER environment_id TYPE bigint USING environment_id::bigint"
+                )
+                try await heal(.rolesMembers, "GRANT pg_read_all_data TO \(Servers.Roles.worker)")
+                try await heal(
+                    .rolesTablePrivileges,
+                    "GRANT SELECT, DELETE ON ALL TABLES IN SCHEMA public TO \(Servers.Roles.worker)"
                 )
                 try await scenario.execute("SELECT freshet.attach_ddl_trigger()")
                 try await heal(.schemaEventTrigger, "ALTER EVENT TRIGGER freshet_drop DISABLE")
