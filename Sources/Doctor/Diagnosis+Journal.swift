@@ -143,7 +143,8 @@ extension Diagnosis {
                 unchecked(
                     .vacuumTransactions,
                     reason,
-                    mend: .sql("GRANT pg_read_all_stats TO \(postgres.server.role);")
+                    mend: reason == PostgresFacts.OpenTransaction.hidden(from: postgres.server.role)
+                        ? .sql("GRANT pg_read_all_stats TO \(postgres.server.quotedRole);") : nil
                 )
             ]
         case .known(let open):

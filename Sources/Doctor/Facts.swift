@@ -43,8 +43,9 @@ package struct PostgresFacts: Sendable {
         package var version = "15.0"
         package var versionNumber: Int64 = 150_000
         package var database = "app"
-        /// The role that asks.
+        /// The role that asks, as it is and as SQL text.
         package var role = "app_worker"
+        package var quotedRole = "app_worker"
         package var isInRecovery = false
         package var hasSchema = true
         /// Its clock less ours; half the round trip is the error.
@@ -266,6 +267,11 @@ package struct PostgresFacts: Sendable {
             self.application = application
             self.state = state
             self.seconds = seconds
+        }
+
+        /// Why a role does not see those of others.
+        package static func hidden(from role: String) -> String {
+            "role \(role) does not see the transactions of others: it lacks pg_read_all_stats"
         }
     }
 

@@ -115,12 +115,12 @@ struct PostgresExamination {
             """
             SELECT current_setting('server_version'), current_setting('server_version_num'), current_database(),
                 CURRENT_USER, pg_is_in_recovery(), to_regnamespace('freshet') IS NOT NULL,
-                (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
+                (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, quote_ident(CURRENT_USER)
             """,
             role: ""
         )
         let after = WallClock.now
-        guard case .known(let rows) = result, let row = rows.first, row.count == 7 else {
+        guard case .known(let rows) = result, let row = rows.first, row.count == 8 else {
             throw PostgresError(.badResult, "Postgres does not say what it is; connect to it directly")
         }
         var server = PostgresFacts.Server()
@@ -128,6 +128,7 @@ struct PostgresExamination {
         server.versionNumber = row[1].flatMap { Int64($0) } ?? 0
         server.database = row[2] ?? ""
         server.role = row[3] ?? ""
+        server.quotedRole = row[7] ?? ""
         server.isInRecovery = row[4].isTrue
         server.hasSchema = row[5].isTrue
         let theirs = row[6].flatMap { Int64($0) } ?? 0
@@ -164,14 +165,14 @@ struct PostgresExamination {
         let hidden = try await one(
             """
             SELECT count(*) FROM pg_stat_activity
-            WHERE datname = current_database() AND usesysid <> CURRENT_USER::regrole::oid
+            WHERE datname = current_database() AND usesysid <> (SELECT oid FROM pg_roles WHERE rolname = CURRENT_USER)
                 AND NOT pg_has_role(CURRENT_USER, usesysid, 'USAGE')
                 AND NOT pg_has_role(CURRENT_USER, 'pg_read_all_stats', 'USAGE')
             """
         ) { $0[0].flatMap { Int64($0) } ?? 0 }
         guard case .known(0) = hidden else {
             if case .unknown(let reason) = hidden { return .unknown(reason) }
-            return .unknown("role \(role) does not see the transactions of others: it lacks pg_read_all_stats")
+            return .unknown(PostgresFacts.OpenTransaction.hidden(from: role))
         }
         return try await all(
             """

@@ -431,6 +431,18 @@ import Testing
         #expect(slot.severity == .problem && slot.mend == .sql("SELECT pg_drop_replication_slot('old');"))
     }
 
+    @Test func `what a role does not see is mended by a grant only where that is the reason`() throws {
+        let hidden = try onlyTrouble {
+            $0.postgres.server.role = "App.Worker@x"
+            $0.postgres.server.quotedRole = "\"App.Worker@x\""
+            $0.postgres.openTransactions = .unknown(PostgresFacts.OpenTransaction.hidden(from: "App.Worker@x"))
+        }
+        #expect(hidden.severity == .unchecked)
+        #expect(hidden.mend == .sql("GRANT pg_read_all_stats TO \"App.Worker@x\";"))
+        let other = try onlyTrouble { $0.postgres.openTransactions = .unknown("canceling statement") }
+        #expect(other.severity == .unchecked && other.mend == nil)
+    }
+
     @Test func `what may be granted on, and what the worker's logins may do beside, is told`() throws {
         let grantable = try onlyTrouble { facts in
             var grants = facts.postgres.schemaGrants.value ?? []

@@ -232,6 +232,27 @@ import Testing
         await servers.destroy()
     }
 
+    @Test func `a login whose name must be quoted is told what it does not see, and the grant shows it`() async throws {
+        let servers = try await Servers.start()
+        do {
+            try await withPatient(on: servers) { patient in
+                let login = "App.Worker@x"
+                try await patient.scenario.execute("CREATE ROLE \"\(login)\" LOGIN IN ROLE freshet_worker")
+                func finding() async throws -> DoctorOutcome.Finding? {
+                    try await patient.examine(as: login).findings.first { $0.check == "vacuum.long_transactions" }
+                }
+                let before = try #require(try await finding())
+                #expect(before.severity == "unchecked" && before.what.contains("lacks pg_read_all_stats"), "\(before)")
+                try await servers.postgres.psql(try #require(before.mend?.text), database: patient.scenario.database)
+                #expect(try await finding()?.severity == "well")
+            }
+        } catch {
+            await servers.destroy()
+            throw error
+        }
+        await servers.destroy()
+    }
+
     @Test func `names that SQL quotes are taken as they are, and mends quote them`() async throws {
         try await Scenario.run { scenario in
             let patient = Patient(scenario: scenario)
