@@ -98,19 +98,20 @@ extension Diagnosis {
         let present = Set(table.options + table.toastOptions.map { "toast.\($0)" })
         let missing = wanted.filter { !present.contains($0) }
         // Others than ours are somebody's choice, but for the one that switches it off.
-        let isOff = present.contains { ["autovacuum_enabled=false", "autovacuum_enabled=off"].contains($0) }
+        let isOff = table.isAutovacuumOff || table.isToastAutovacuumOff
         if !missing.isEmpty || isOff {
             found.append(
                 Finding(
                     .journalAutovacuum,
                     .problem,
                     isOff
-                        ? "autovacuum is off for freshet.change"
+                        ? "autovacuum is off for \(table.isAutovacuumOff ? "freshet.change" : "the TOAST table of freshet.change")"
                         : "storage parameters of freshet.change were changed: without \(Figure.list(missing, limit: 3))",
                     why:
                         "the journal is filled and emptied all day: vacuum must come by count, and must not truncate it",
                     mend: .sql(
-                        (isOff ? "ALTER TABLE freshet.change RESET (autovacuum_enabled); " : "")
+                        (isOff
+                            ? "ALTER TABLE freshet.change RESET (autovacuum_enabled, toast.autovacuum_enabled); " : "")
                             + "ALTER TABLE freshet.change SET (\(wanted.joined(separator: ", ")));"
                     )
                 )

@@ -244,6 +244,9 @@ package struct PostgresFacts: Sendable {
     package struct JournalTable: Hashable, Sendable {
         package var options: [String] = []
         package var toastOptions: [String] = []
+        /// Whether the storage parameters switch autovacuum off, however that is spelt.
+        package var isAutovacuumOff = false
+        package var isToastAutovacuumOff = false
         package var hasFullReplicaIdentity = true
         package var hasIndex = true
         package var deadRows: Int64 = 0

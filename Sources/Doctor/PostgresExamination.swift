@@ -602,7 +602,7 @@ struct PostgresExamination {
                 ),
                 COALESCE(s.n_dead_tup, 0), pg_total_relation_size(c.oid),
                 extract(epoch FROM clock_timestamp() - GREATEST(s.last_autovacuum, s.last_vacuum))::float8,
-                COALESCE(s.autovacuum_count + s.vacuum_count, 0)
+                COALESCE(s.autovacuum_count + s.vacuum_count, 0), \(Self.isAutovacuumOff("c")), \(Self.isAutovacuumOff("t"))
             FROM pg_class AS c
             JOIN pg_namespace AS n ON n.oid = c.relnamespace AND n.nspname = 'freshet'
             LEFT JOIN pg_class AS t ON t.oid = c.reltoastrelid
@@ -619,8 +619,20 @@ struct PostgresExamination {
             table.bytes = row[5].flatMap { Int64($0) } ?? 0
             table.vacuumedSeconds = row[6].flatMap { Double($0) }
             table.vacuumCount = row[7].flatMap { Int64($0) } ?? 0
+            table.isAutovacuumOff = row[8].isTrue
+            table.isToastAutovacuumOff = row[9].isTrue
             return table
         }
+    }
+
+    /// Whether the storage parameters of a row of pg_class say so: Postgres keeps them as they were written.
+    private static func isAutovacuumOff(_ relation: String) -> String {
+        """
+        EXISTS (
+            SELECT FROM pg_options_to_table(\(relation).reloptions) AS o
+            WHERE o.option_name = 'autovacuum_enabled' AND NOT o.option_value::bool
+        )
+        """
     }
 
     private func leader() async throws -> Checked<PostgresFacts.Leader?> {

@@ -391,9 +391,13 @@ import Testing
         let reset = try onlyTrouble { $0.postgres.journalTable = changed { $0.options = [] } }
         #expect(reset.mend?.text.contains("toast.vacuum_truncate=false") == true)
         let off = try onlyTrouble {
-            $0.postgres.journalTable = changed { $0.options.append("autovacuum_enabled=false") }
+            $0.postgres.journalTable = changed { $0.isToastAutovacuumOff = true }
         }
-        #expect(off.mend?.text.hasPrefix("ALTER TABLE freshet.change RESET (autovacuum_enabled);") == true)
+        #expect(
+            off.mend?.text.hasPrefix(
+                "ALTER TABLE freshet.change RESET (autovacuum_enabled, toast.autovacuum_enabled);"
+            ) == true
+        )
         #expect(
             try onlyTrouble { $0.postgres.journalTable = changed { $0.hasIndex = false } }.check == .journalDefinition
         )

@@ -159,6 +159,8 @@ import Testing
         (.rolesTablePrivileges, "GRANT DELETE ON workflow_engine_detector TO freshet_reader"),
         (.rolesTablePrivileges, "REVOKE SELECT (environment_id) ON workflow_engine_workflow FROM freshet_worker"),
         (.journalAutovacuum, "ALTER TABLE freshet.change SET (autovacuum_enabled = false)"),
+        (.journalAutovacuum, "ALTER TABLE freshet.change SET (autovacuum_enabled = no)"),
+        (.journalAutovacuum, "ALTER TABLE freshet.change SET (toast.autovacuum_enabled = 0)"),
         (.journalAutovacuum, "ALTER TABLE freshet.change RESET (vacuum_truncate)"),
         (.journalDefinition, "ALTER TABLE freshet.change REPLICA IDENTITY DEFAULT"),
         (.journalDefinition, "DROP INDEX freshet.change_xid"),
