@@ -22,7 +22,7 @@ extension Diagnosis {
                 )
             ]
         }
-        found += check(.journalBacklog, postgres.journal) { [backlog($0)] }
+        found += check(.journalBacklog, postgres.journal) { [backlog($0, postgres)] }
         found += check(.journalDefinition, postgres.journalTable, definition)
         found += check(.journalAutovacuum, postgres.settings) { settings in
             check(.journalAutovacuum, postgres.journalTable) { autovacuum($0, settings) }
@@ -31,10 +31,10 @@ extension Diagnosis {
         return found
     }
 
-    private func backlog(_ journal: PostgresFacts.Journal) -> Finding {
+    private func backlog(_ journal: PostgresFacts.Journal, _ postgres: PostgresFacts) -> Finding {
         let rows =
             journal.rows >= PostgresFacts.Journal.countedRows
-            ? "\(journal.rows) changes or more" : "\(journal.rows) changes"
+            ? "\(journal.rows) changes or more" : "\(journal.rows) \(journal.rows == 1 ? "change" : "changes")"
         guard journal.rows > 0, let oldest = journal.oldestSeconds else {
             return Finding(.journalBacklog, .well, "empty")
         }
@@ -46,7 +46,7 @@ extension Diagnosis {
             text,
             why: "they are not being applied: what they changed may still be cached"
                 + (journal.rows > 100_000 ? "; of so many, everything will be invalidated at once" : ""),
-            mend: .shell("freshet run")
+            mend: mendOfWorker(postgres)
         )
     }
 
@@ -182,19 +182,61 @@ extension Diagnosis {
                 }.orWell(.vacuumPrepared, prepared.isEmpty ? "none" : "\(prepared.count), all young")
             }
             + check(.vacuumSlots, postgres.replicationSlots) { slots in
-                slots.filter { !$0.isActive }.map { slot in
-                    let holdsRows = slot.rowAge != nil
-                    return Finding(
+                check(.vacuumSlots, postgres.standbys) { standbys in
+                    (slots.compactMap { finding($0, why) } + standbys.compactMap { finding($0, why) }).orWell(
                         .vacuumSlots,
-                        holdsRows ? .problem : .advice,
-                        subject: slot.name,
-                        "slot \(slot.name) is used by nobody, and holds back "
-                            + (holdsRows ? "vacuum" : "vacuum of the catalogs")
-                            + " by \(slot.rowAge ?? slot.catalogAge ?? 0) transactions",
-                        why: holdsRows ? why : "the catalogs grow, and WAL is kept for it without end",
-                        mend: .sql("SELECT pg_drop_replication_slot('\(slot.name.replacing("'", with: "''"))');")
+                        slots.isEmpty && standbys.isEmpty
+                            ? "none holds anything back"
+                            : "\(slots.count) slots and \(standbys.count) standbys hold rows back, none of them old ones"
                     )
-                }.orWell(.vacuumSlots, slots.isEmpty ? "none holds anything back" : "\(slots.count), all in use")
+                }
             }
     }
+
+    /// A slot, where what it holds back is old.
+    private func finding(_ slot: PostgresFacts.ReplicationSlot, _ why: String) -> Finding? {
+        let age = slot.rowAge ?? slot.catalogAge ?? 0
+        guard age >= limits.heldBackTransactions else { return nil }
+        let holdsRows = slot.rowAge != nil
+        let what = "holds back \(holdsRows ? "vacuum" : "vacuum of the catalogs") by \(age) transactions"
+        let severity: Finding.Severity =
+            holdsRows && age >= limits.harmfulHeldBackTransactions ? .problem : .advice
+        if slot.isActive {
+            // A subscriber's catalogs are held back for as long as it takes to follow; it will.
+            guard holdsRows else { return nil }
+            return Finding(
+                .vacuumSlots,
+                severity,
+                subject: slot.name,
+                "slot \(slot.name) is in use, and \(what)",
+                why: why,
+                mend: Self.mendOfStandby
+            )
+        }
+        return Finding(
+            .vacuumSlots,
+            severity,
+            subject: slot.name,
+            "slot \(slot.name) is used by nobody, and \(what)",
+            why: holdsRows ? why : "the catalogs grow, and WAL is kept for it without end",
+            mend: .sql("SELECT pg_drop_replication_slot('\(slot.name.replacing("'", with: "''"))');")
+        )
+    }
+
+    /// A standby that has no slot, where what it holds back is old.
+    private func finding(_ standby: PostgresFacts.Standby, _ why: String) -> Finding? {
+        guard standby.rowAge >= limits.heldBackTransactions else { return nil }
+        return Finding(
+            .vacuumSlots,
+            standby.rowAge >= limits.harmfulHeldBackTransactions ? .problem : .advice,
+            subject: standby.name,
+            "standby \(standby.name) holds back vacuum by \(standby.rowAge) transactions (hot_standby_feedback)",
+            why: why,
+            mend: Self.mendOfStandby
+        )
+    }
+
+    private static let mendOfStandby = Mend.advice(
+        "end the long transactions on the standby, or set hot_standby_feedback = off there"
+    )
 }

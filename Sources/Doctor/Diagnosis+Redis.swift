@@ -206,19 +206,19 @@ extension Diagnosis {
 
     private func persistence(_ info: [String: String], _ redis: RedisFacts) -> [Finding] {
         var found: [Finding] = []
-        if info["rdb_last_bgsave_status"] == "err" || info["aof_last_write_status"] == "err" {
-            let isAppend = info["aof_last_write_status"] == "err"
+        if info["aof_last_write_status"] == "err" {
             found.append(
                 Finding(
                     .redisPersistence,
                     .problem,
-                    "the last \(isAppend ? "write of the append-only file" : "snapshot") failed",
+                    "the last write of the append-only file failed",
                     why:
                         "Redis refuses every write then (MISCONF), so nothing can be invalidated; make room on its disk first",
-                    mend: .shell("\(redis.address.commandLine) \(isAppend ? "BGREWRITEAOF" : "BGSAVE")")
+                    mend: .shell("\(redis.address.commandLine) BGREWRITEAOF")
                 )
             )
         }
+        if info["rdb_last_bgsave_status"] == "err" { found.append(failedSnapshot(redis)) }
         if info["loading"] == "1" {
             found.append(
                 Finding(
@@ -241,6 +241,39 @@ extension Diagnosis {
                 "snapshots \(snapshots), append-only file \(append); either way a restart costs no correctness, only what was cached"
             )
         ]
+    }
+
+    /// Whether Redis writes on after a snapshot that failed is a setting, which not everybody may read.
+    private func failedSnapshot(_ redis: RedisFacts) -> Finding {
+        let mend = Mend.shell("\(redis.address.commandLine) BGSAVE")
+        guard let settings = redis.settings.value, let stops = settings["stop-writes-on-bgsave-error"] else {
+            return Finding(
+                .redisPersistence,
+                .problem,
+                "the last snapshot failed; what follows from it, stop-writes-on-bgsave-error, may not be read",
+                why: "unless that is no, Redis refuses every write then (MISCONF), so nothing can be invalidated; "
+                    + "make room on its disk first",
+                mend: mend
+            )
+        }
+        // Without times to save at, a snapshot was somebody's wish, and nothing follows from it either.
+        guard stops == "yes", settings["save"]?.isEmpty == false else {
+            return Finding(
+                .redisPersistence,
+                .advice,
+                "the last snapshot failed; Redis goes on writing (stop-writes-on-bgsave-error \(stops), "
+                    + "save \(settings["save"].map { $0.isEmpty ? "off" : $0 } ?? "unknown"))",
+                why: "a restart costs no correctness, but more of what was cached; its disk may be full",
+                mend: mend
+            )
+        }
+        return Finding(
+            .redisPersistence,
+            .problem,
+            "the last snapshot failed, and stop-writes-on-bgsave-error is yes",
+            why: "Redis refuses every write then (MISCONF), so nothing can be invalidated; make room on its disk first",
+            mend: mend
+        )
     }
 
     private func encryption(_ address: RedisFacts.Address) -> Finding {
@@ -307,14 +340,7 @@ extension Diagnosis {
             ] + all.dropFirst().map { unchecked($0, subject: "\(name)", "there is no head") }
         }
         let postgres = facts.postgres.facts
-        let leader = postgres?.leader.value ?? nil
-        let mend: Mend =
-            leader.map {
-                .advice(
-                    "look at the log of the worker that leads, backend \($0.processIdentifier): are its --redis, --prefix and "
-                        + "--namespace these?"
-                )
-            } ?? .shell("freshet run")
+        let mend = mendOfWorker(postgres)
         guard let generation = head.head.generation else {
             return [
                 Finding(
@@ -344,6 +370,15 @@ extension Diagnosis {
         found.append(identity(head, name, postgres))
         found.append(mark(cache, head, name, postgres, mend))
         return found
+    }
+
+    /// What lets passes be made again: a worker, or a look at the one that leads.
+    func mendOfWorker(_ postgres: PostgresFacts?) -> Mend {
+        guard let leader = postgres?.leader.value ?? nil else { return .shell("freshet run") }
+        return .advice(
+            "look at the log of the worker that leads, backend \(leader.processIdentifier): are its --redis, --prefix and "
+                + "--namespace these?"
+        )
     }
 
     private func lease(_ head: RedisFacts.CacheHead, _ name: CacheNamespace, _ mend: Mend) -> Finding {

@@ -306,6 +306,18 @@ package struct PostgresFacts: Sendable {
         }
     }
 
+    /// A standby that has no slot and holds back vacuum for its queries.
+    package struct Standby: Hashable, Sendable {
+        package var name: String
+        /// How many transactions old what it holds back is.
+        package var rowAge: Int64
+
+        package init(name: String, rowAge: Int64) {
+            self.name = name
+            self.rowAge = rowAge
+        }
+    }
+
     package struct Leader: Hashable, Sendable {
         package var processIdentifier: Int64
         package var role: String?
@@ -348,6 +360,7 @@ package struct PostgresFacts: Sendable {
     package var openTransactions: Checked<[OpenTransaction]> = .known([])
     package var preparedTransactions: Checked<[PreparedTransaction]> = .known([])
     package var replicationSlots: Checked<[ReplicationSlot]> = .known([])
+    package var standbys: Checked<[Standby]> = .known([])
     /// How many of the two event triggers are there and enabled ALWAYS, and how many are there at all.
     package var eventTriggers: Checked<[Bool]> = .known([])
     /// The mark of each cache, as Postgres remembers it, where it was the same before and after Redis was asked.

@@ -23,6 +23,7 @@ struct PostgresExamination {
         facts.openTransactions = try await examination.openTransactions()
         facts.preparedTransactions = try await examination.preparedTransactions()
         facts.replicationSlots = try await examination.replicationSlots()
+        facts.standbys = try await examination.standbys()
         facts.roles = try await examination.roles()
         facts.members = try await examination.members()
         facts.leader = try await examination.leader()
@@ -221,6 +222,24 @@ struct PostgresExamination {
                 rowAge: row[2].flatMap { Int64($0) },
                 catalogAge: row[3].flatMap { Int64($0) }
             )
+        }
+    }
+
+    private func standbys() async throws -> Checked<[PostgresFacts.Standby]> {
+        // A role that may not read statistics sees of each that it is there, and nothing else.
+        let found = try await all(
+            """
+            SELECT concat_ws(' at ', application_name, client_addr), age(backend_xmin), state IS NULL
+            FROM pg_stat_replication WHERE backend_xmin IS NOT NULL OR state IS NULL ORDER BY 1 LIMIT 50
+            """
+        ) { row in
+            (PostgresFacts.Standby(name: row[0] ?? "", rowAge: row[1].flatMap { Int64($0) } ?? 0), row[2].isTrue)
+        }
+        switch found {
+        case .unknown(let reason): return .unknown(reason)
+        case .known(let standbys) where standbys.contains { $0.1 }:
+            return .unknown("role \(role) does not see what standbys hold back: it lacks pg_read_all_stats")
+        case .known(let standbys): return .known(standbys.map(\.0))
         }
     }
 

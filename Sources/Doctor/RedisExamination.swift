@@ -64,7 +64,9 @@ struct RedisExamination {
     }
 
     /// The parameters that matter.
-    private static let parameters = ["maxmemory-policy", "save", "appendonly", "hash-max-listpack-value"]
+    private static let parameters = [
+        "maxmemory-policy", "save", "appendonly", "hash-max-listpack-value", "stop-writes-on-bgsave-error",
+    ]
 
     private func settings() async throws(RedisError) -> Checked<[String: String]> {
         var settings: [String: String] = [:]

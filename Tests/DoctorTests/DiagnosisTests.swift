@@ -41,6 +41,7 @@ import Testing
         facts.postgres.relations = .unknown("reason")
         facts.postgres.generated = .unknown("reason")
         facts.postgres.missingOfOwner = .unknown("reason")
+        facts.postgres.standbys = .unknown("reason")
         facts.postgres.schemaGrants = .unknown("reason")
         facts.postgres.tableGrants = .unknown("reason")
         facts.postgres.roles = .unknown("reason")
@@ -370,13 +371,20 @@ import Testing
     }
 
     @Test func `old changes are a problem, young ones are not`() throws {
-        func journal(_ seconds: Double) -> Checked<PostgresFacts.Journal> {
+        func journal(_ seconds: Double, rows: Int64 = 3) -> Checked<PostgresFacts.Journal> {
             var journal = PostgresFacts.Journal()
-            journal.rows = 3
+            journal.rows = rows
             journal.oldestSeconds = seconds
             return .known(journal)
         }
-        #expect(try onlyTrouble { $0.postgres.journal = journal(31) }.check == .journalBacklog)
+        // Somebody leads, and does not get on.
+        let old = try onlyTrouble { $0.postgres.journal = journal(31) }
+        #expect(old.check == .journalBacklog && old.mend?.text.contains("backend 7") == true)
+        var alone = Healthy()
+        alone.postgres.leader = .known(nil)
+        alone.postgres.journal = journal(31, rows: 1)
+        let waiting = alone.troubles().first { $0.check == .journalBacklog }
+        #expect(waiting?.mend == .shell("freshet run") && waiting?.what.hasPrefix("1 change waiting") == true)
         var facts = Healthy()
         facts.postgres.journal = journal(1)
         #expect(facts.troubles().isEmpty)
@@ -426,13 +434,36 @@ import Testing
             ])
         }
         #expect(prepared.mend == .sql("ROLLBACK PREPARED 'it''s';"))
-        let slot = try onlyTrouble {
-            $0.postgres.replicationSlots = .known([
-                PostgresFacts.ReplicationSlot(name: "old", isActive: false, rowAge: 10, catalogAge: nil),
-                PostgresFacts.ReplicationSlot(name: "new", isActive: true, rowAge: 10, catalogAge: nil),
+    }
+
+    @Test func `a slot or a standby is told when what it holds back is old, and is a problem when that is very old`()
+        throws
+    {
+        func slots(_ age: Int64, isActive: Bool = false) -> Checked<[PostgresFacts.ReplicationSlot]> {
+            .known([
+                PostgresFacts.ReplicationSlot(name: "one", isActive: isActive, rowAge: age, catalogAge: age),
+                PostgresFacts.ReplicationSlot(name: "new", isActive: false, rowAge: 9_999, catalogAge: nil),
             ])
         }
-        #expect(slot.severity == .problem && slot.mend == .sql("SELECT pg_drop_replication_slot('old');"))
+        var young = Healthy()
+        young.postgres.replicationSlots = slots(9_999)
+        young.postgres.standbys = .known([PostgresFacts.Standby(name: "two", rowAge: 9_999)])
+        #expect(young.troubles().isEmpty, "\(young.troubles())")
+        let old = try onlyTrouble { $0.postgres.replicationSlots = slots(10_000) }
+        #expect(old.severity == .advice && old.mend == .sql("SELECT pg_drop_replication_slot('one');"))
+        #expect(try onlyTrouble { $0.postgres.replicationSlots = slots(1_000_000) }.severity == .problem)
+        let busy = try onlyTrouble { $0.postgres.replicationSlots = slots(1_000_000, isActive: true) }
+        #expect(busy.severity == .problem && busy.mend?.text.contains("hot_standby_feedback = off") == true)
+        let catalogs = try onlyTrouble {
+            $0.postgres.replicationSlots = .known([
+                PostgresFacts.ReplicationSlot(name: "one", isActive: false, rowAge: nil, catalogAge: 2_000_000)
+            ])
+        }
+        #expect(catalogs.severity == .advice && catalogs.what.contains("of the catalogs"))
+        let standby = try onlyTrouble {
+            $0.postgres.standbys = .known([PostgresFacts.Standby(name: "two", rowAge: 1_000_000)])
+        }
+        #expect(standby.severity == .problem && standby.subject == "two")
     }
 
     @Test func `what a role does not see is mended by a grant only where that is the reason`() throws {
@@ -491,6 +522,22 @@ import Testing
         ])
         auditor.postgres.tableGrants = .known((auditor.postgres.tableGrants.value ?? []) + direct.prefix(1))
         #expect(auditor.troubles().isEmpty, "\(auditor.troubles())")
+    }
+
+    @Test func `a snapshot that failed is a problem where Redis refuses writes because of it`() throws {
+        func failed(_ settings: Checked<[String: String]>) throws -> [Finding] {
+            var facts = Healthy()
+            info(["rdb_last_bgsave_status": "err"])(&facts)
+            facts.redis.settings = settings
+            return facts.troubles().filter { $0.check == .redisPersistence }
+        }
+        let settings = ["hash-max-listpack-value": "1024", "save": "60 1", "stop-writes-on-bgsave-error": "yes"]
+        #expect(try failed(.known(settings)).map(\.severity) == [.problem])
+        #expect(try failed(.unknown("no")).map(\.severity) == [.problem])
+        #expect(try failed(.unknown("no")).first?.what.contains("may not be read") == true)
+        let goesOn = settings.merging(["stop-writes-on-bgsave-error": "no"]) { _, new in new }
+        #expect(try failed(.known(goesOn)).map(\.severity) == [.advice])
+        #expect(try failed(.known(settings.merging(["save": ""]) { _, new in new })).map(\.severity) == [.advice])
     }
 
     // MARK: Redis
