@@ -108,8 +108,11 @@ extension Diagnosis {
         guard !missing.isEmpty else {
             return Finding(.redisRights, .well, "user \(user) may do all that a worker does")
         }
-        let writes = needed.filter { $0.command.hasPrefix("HSET") }
-        guard writes.contains(where: \.isGranted) else {
+        // A user that may read and write nothing at all is not the worker's.
+        func mayDoOne(of commands: Set<Substring>) -> Bool {
+            needed.contains { $0.isGranted && commands.contains($0.command.prefix { $0 != " " }) }
+        }
+        guard mayDoOne(of: ["HSET", "HDEL", "UNLINK", "SET", "PEXPIRE", "XADD"]) || !mayDoOne(of: ["HMGET"]) else {
             return unchecked(
                 .redisRights,
                 "user \(user) only reads; to check a worker's rights, give --redis the worker's user"

@@ -88,14 +88,16 @@ struct RedisExamination {
 
     /// What the worker sends, by itself and in its scripts; and what a user of Freshet has no business with.
     ///
-    /// `%1` is a head, `%2` the key that tells of a bump, `%3` the key of an entity, and `%4` one that is not Freshet's.
+    /// `%1` is a head, `%2` the key that tells of a bump, `%3` the key of an entity, `%4` one that is not Freshet's, and
+    /// `%5` the stream of changes.
     private static let commands: [(purpose: RedisFacts.Right.Purpose, parts: [String])] =
         [
             ["TIME"], ["HMGET", "%1", "mark"], ["HGET", "%1", "gen"], ["EVAL", "return 1", "1", "%1"],
             ["EVALSHA", "0", "1", "%1"], ["SCRIPT", "LOAD", "return 1"], ["HDEL", "%1", "-"],
             ["HSET", "%1", "mark", "x"],
             ["UNLINK", "%1"], ["SET", "%2", "x"], ["HGET", "%3", "g"], ["HLEN", "%3"], ["HSET", "%3", "g", "x"],
-            ["HDEL", "%3", "e:-"], ["UNLINK", "%3"], ["PEXPIRE", "%3", "1"],
+            ["HDEL", "%3", "e:-"], ["UNLINK", "%3"], ["PEXPIRE", "%3", "1"], ["MULTI"], ["EXEC"], ["SELECT", "0"],
+            ["CLIENT", "SETNAME", "x"], ["XADD", "%5", "*", "change", "x"], ["PEXPIRE", "%5", "1"],
         ].map { (.worker, $0) }
         + [
             ["FLUSHALL"], ["CONFIG", "SET", "maxmemory", "0"], ["KEYS", "*"], ["SHUTDOWN"], ["ACL", "SETUSER", "x"],
@@ -107,6 +109,7 @@ struct RedisExamination {
         let keys = [
             "%1": namespace.headKey(bucket: bucket), "%2": namespace.bumpKey(bucket: bucket),
             "%3": "\(namespace.entityKeyPrefix(bucket: bucket))1", "%4": "somebody-elses-key",
+            "%5": "\(namespace.headKey(bucket: bucket)).changes",
         ]
         func argument(_ part: String) -> String {
             let text = keys[part] ?? part
@@ -131,7 +134,7 @@ struct RedisExamination {
         return .known(
             zip(Self.commands, answers).map { command, answer in
                 let shown =
-                    command.parts.prefix(command.parts[0] == "SCRIPT" || command.parts[0] == "CONFIG" ? 2 : 1)
+                    command.parts.prefix(["SCRIPT", "CONFIG", "CLIENT", "ACL"].contains(command.parts[0]) ? 2 : 1)
                     + command.parts.dropFirst().filter { keys[$0] != nil }.map { keys[$0] ?? $0 }
                 return RedisFacts.Right(
                     purpose: command.purpose,

@@ -587,7 +587,17 @@ import Testing
         }
         #expect(lacking.severity == .problem && lacking.what.contains("UNLINK k"))
         #expect(lacking.mend?.text.hasPrefix("redis-cli ACL SETUSER app resetkeys resetchannels '~freshet:*'") == true)
-        #expect(try onlyTrouble { $0.redis.rights = rights(false, false, false) }.severity == .unchecked)
+        // A user that lacks one command of many is the worker's all the same.
+        let almost = try onlyTrouble { $0.redis.rights = rights(false, true, false) }
+        #expect(almost.severity == .problem && almost.what.contains("HSET k"))
+        let reader = try onlyTrouble { facts in
+            facts.redis.rights = .known(
+                [RedisFacts.Right(purpose: .worker, command: "HMGET k", isGranted: true)]
+                    + (rights(false, false, false).value ?? [])
+            )
+        }
+        #expect(reader.severity == .unchecked)
+        #expect(try onlyTrouble { $0.redis.rights = rights(false, false, false) }.severity == .problem)
         let mighty = try onlyTrouble { $0.redis.rights = rights(true, true, true) }
         #expect(mighty.check == .redisExcessRights && mighty.severity == .advice)
     }

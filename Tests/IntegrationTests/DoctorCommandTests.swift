@@ -365,6 +365,38 @@ import Testing
         await redis.destroy()
     }
 
+    @Test func `each right that the worker's user of Redis lacks is found`() async throws {
+        let redis = try await LocalRedis.start(listensOnTCP: true)
+        let shared = try await Servers.shared()
+        do {
+            try await withPatient(on: Servers(postgres: shared.postgres, redis: redis)) { patient in
+                func problems(without missing: String?) async throws -> [Finding] {
+                    let rules = RedisAccess.worker.rules(prefix: patient.scenario.namespace.prefix)
+                    if let missing { try #require(rules.contains(missing)) }
+                    try await patient.redis(
+                        ["ACL", "SETUSER", "worker", "reset", "on", ">\(testSecret)"] + rules.filter { $0 != missing }
+                    )
+                    let doctor = patient.doctor(
+                        as: Servers.Roles.worker,
+                        redis: try RedisConfiguration(url: redis.url(user: "worker", password: testSecret))
+                    )
+                    return Diagnosis(try await doctor.examine().facts).findings.filter { $0.severity == .problem }
+                }
+                let whole = try await problems(without: nil)
+                #expect(whole.isEmpty, "\(whole)")
+                for rule in RedisAccess.worker.rules(prefix: patient.scenario.namespace.prefix)
+                where rule.hasPrefix("+") || rule.hasPrefix("~") {
+                    let found = try await problems(without: rule)
+                    #expect(found.contains { [.redisRights, .redisScripts].contains($0.check) }, "\(rule): \(found)")
+                }
+            }
+        } catch {
+            await redis.destroy()
+            throw error
+        }
+        await redis.destroy()
+    }
+
     @Test func `without a worker the lease, the leader and the head are problems, and a mark of another Redis is told`()
         async throws
     {
@@ -569,12 +601,12 @@ private struct Patient: Sendable {
 
     func flags(as role: String = Servers.Roles.worker) -> [String] { postgresFlags(as: role) + redisFlags }
 
-    func doctor(as role: String) -> Doctor {
+    func doctor(as role: String, redis: RedisConfiguration? = nil) -> Doctor {
         Doctor(
             postgres: PostgresConfiguration(
                 connectionString: scenario.servers.postgres.connectionString(database: scenario.database, user: role)
             ),
-            redis: RedisConfiguration(endpoint: .unix(path: scenario.servers.redis.socketPath)),
+            redis: redis ?? RedisConfiguration(endpoint: .unix(path: scenario.servers.redis.socketPath)),
             namespace: scenario.namespace,
             version: "test",
             logger: testLogger
