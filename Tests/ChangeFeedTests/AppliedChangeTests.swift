@@ -67,7 +67,7 @@ struct AppliedChangeTests {
     @Test func `where no change has scopes of its own each is told with those of the pass`() {
         let scopes = ScopeSet([.entry(Entity(1), .global), .entry(Entity(2), Variant(5))])
         let records = AppliedChange.records(
-            of: [report([summary(rows: 1, nil), summary("link", nil)], scopes)],
+            of: [report([summary(rows: 1, nil), summary("link", "app", nil)], scopes)],
             at: 9,
             atMost: 10
         )
