@@ -114,9 +114,12 @@ package struct ChangeReader: Sendable {
         }
     }
 
-    /// After a lost connection the dataset may be another, which ends before what was seen: then all of it is new.
+    /// Goes back to where the streams end, where that is before what was seen.
+    ///
+    /// After a lost connection the dataset may be another: one that was restored, or a replica that missed the last. What it
+    /// holds was seen, so what is new comes after its end; from the beginning, where the stream is gone.
     private func rewind(_ position: inout Position) async throws {
-        for (key, id) in try await end().ids where id < position.ids[key] ?? .zero { position.ids[key] = .zero }
+        for (key, id) in try await end().ids where id < position.ids[key] ?? .zero { position.ids[key] = id }
     }
 
     private func next(_ position: inout Position) async throws -> [Entry] {

@@ -240,6 +240,64 @@ import Testing
         }
     }
 
+    @Test func `a watcher is shown nothing again where Redis comes back with less, and everything where it is empty`()
+        async throws
+    {
+        try await withWorker(redisOptions: [:]) { scenario, _, flags in
+            let names = ["before", "lost", "after", "anew"]
+            let arguments = ["--since", "1h", "--application"] + names + ["--json"] + flags
+            let redis = scenario.servers.redis
+            /// Only when it reads again, so that it finds less than it had seen.
+            func watcherIsBack() async throws {
+                _ = try await eventually("the watcher to read again") {
+                    try await redis.command("CLIENT", "LIST").contains("cmd=xread") ? true : nil
+                }
+            }
+            func change(by application: String) async throws {
+                try await self.change(
+                    "UPDATE workflow_engine_detector SET name = '\(application)'",
+                    by: application,
+                    in: scenario
+                )
+            }
+            let result = try await Subprocess.run(
+                .name("env"),
+                arguments: Arguments(["--", freshetExecutable, "watch"] + arguments),
+                environment: cleanEnvironment([:]),
+                input: .none,
+                output: .sequence,
+                error: .string(limit: 65_536)
+            ) { execution in
+                try await change(by: "before")
+                var applications: [String] = []
+                var snapshot = ""
+                for try await line in execution.standardOutput.strings() {
+                    let application = try record(line).application ?? ""
+                    applications.append(application)
+                    switch application {
+                    case "before" where applications.count == 1:
+                        snapshot = try await redis.saveSnapshot()
+                        try await change(by: "lost")
+                    case "lost":
+                        try await redis.restart(with: .snapshot(path: snapshot))
+                        try await watcherIsBack()
+                        try await change(by: "after")
+                    case "after" where !applications.contains("anew"):
+                        // Redis is empty now.
+                        try await redis.restart()
+                        try await watcherIsBack()
+                        try await change(by: "anew")
+                    case "anew": try execution.send(signal: .interrupt)
+                    default: break
+                    }
+                }
+                return applications
+            }
+            #expect(result.closureResult == names, "\(result.standardError)")
+            #expect(result.terminationStatus == .exited(0))
+        }
+    }
+
     @Test func `mistakes are one line`() async throws {
         try await freshet(["watch", "--since", "yesterday"]).isMistake(64, "yesterday")
         try await freshet(["watch", "--last", "0"]).isMistake(64, "--last 0")
