@@ -1,8 +1,8 @@
 // What was applied, as a record that is kept beside the cache for a while. Rows of the journal are gone once they are applied; these are
 // what people see of them afterwards, from anywhere that reaches Redis.
 //
-// The JSON is a contract: `freshet watch --json` prints it as it is stored. Names are only ever added; who reads it skips what it
-// does not know. Times are in microseconds since 1970, as the names say.
+// The JSON is a contract: `freshet watch --json` prints it as it is stored, on one line. Names are only ever added; who reads it skips
+// what it does not know. Times are in microseconds since 1970, as the names say.
 //
 // | name | |
 // |---|---|

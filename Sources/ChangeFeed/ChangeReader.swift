@@ -11,6 +11,8 @@ package struct ChangeReader: Sendable {
     package struct Entry: Hashable, Sendable {
         package var id: ChangeID
         package var change: AppliedChange
+        /// The record as it is stored, with all that this version does not know: one line of JSON.
+        package var line: String
     }
 
     /// The last entry seen of each stream, by key.
@@ -69,9 +71,7 @@ package struct ChangeReader: Sendable {
                     below: (top, isIncluded: isFirst),
                     count: Self.entriesPerPage
                 )
-                for (id, change) in page {
-                    if let change, isWanted(change) { own.append(Entry(id: id, change: change)) }
-                }
+                for entry in page.compactMap(\.entry) where isWanted(entry.change) { own.append(entry) }
                 guard page.count == Self.entriesPerPage, let last = page.last else { break }
                 (top, isFirst) = (last.id, false)
             }
@@ -137,21 +137,21 @@ package struct ChangeReader: Sendable {
             guard let parts = stream.array, parts.count == 2, let key = parts[0].string else {
                 throw RedisServerError(line: "no answer to XREAD")
             }
-            for (id, change) in try Self.entries(in: parts[1]) {
+            for (id, entry) in try Self.entries(in: parts[1]) {
                 position.ids[key] = id
-                if let change { entries.append(Entry(id: id, change: change)) }
+                if let entry { entries.append(entry) }
             }
         }
         return entries.sorted { $0.id < $1.id }
     }
 
-    /// Entries of a stream, the newest first; without a record where it is none that this version knows.
+    /// Entries of a stream, the newest first; nil where the record is none that this version knows.
     private func page(
         _ key: String,
         from first: ChangeID?,
         below top: (id: ChangeID, isIncluded: Bool)?,
         count: Int
-    ) async throws -> [(id: ChangeID, change: AppliedChange?)] {
+    ) async throws -> [(id: ChangeID, entry: Entry?)] {
         let command = RedisCommand(
             "XREVRANGE",
             .string(key),
@@ -163,14 +163,17 @@ package struct ChangeReader: Sendable {
         return try Self.entries(in: try await redis.send(command, key: key).get())
     }
 
-    private static func entries(in reply: RedisReply) throws -> [(id: ChangeID, change: AppliedChange?)] {
+    private static func entries(in reply: RedisReply) throws -> [(id: ChangeID, entry: Entry?)] {
         try (reply.array ?? []).map { entry in
             guard let parts = entry.array, parts.count == 2, let id = parts[0].string.flatMap({ ChangeID($0) }) else {
                 throw RedisServerError(line: "an entry of a stream without an id")
             }
             let fields = parts[1].array ?? []
             let place = stride(from: 0, to: fields.count - 1, by: 2).first { fields[$0].string == ChangeStream.field }
-            return (id, place.flatMap { fields[$0 + 1].bytes }.flatMap { ChangeStream.record(in: $0) })
+            guard let line = place.flatMap({ fields[$0 + 1].bytes }).flatMap({ ChangeStream.line($0) }),
+                let change = ChangeStream.record(in: line.utf8)
+            else { return (id, nil) }
+            return (id, Entry(id: id, change: change, line: line))
         }
     }
 }

@@ -51,6 +51,13 @@ package enum ChangeStream {
         try? JSONDecoder().decode(AppliedChange.self, from: Data(bytes))
     }
 
+    /// The text in some bytes on one line; nil where they are no text.
+    ///
+    /// In JSON a line ends between two values only, where a space says the same.
+    static func line(_ bytes: some Sequence<UInt8>) -> String? {
+        String(validating: bytes.map { $0 < UInt8(ascii: " ") ? UInt8(ascii: " ") : $0 }, as: UTF8.self)
+    }
+
     /// The bytes of a record: one line of JSON.
     package static func encoded(_ record: AppliedChange) throws -> [UInt8] {
         let encoder = JSONEncoder()

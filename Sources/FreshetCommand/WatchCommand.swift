@@ -96,7 +96,7 @@ private struct Watching: Sendable {
                 atMost: last ?? .max,
                 where: filter.admits
             ) {
-                guard try show(entry.change) else { return }
+                guard try show(entry) else { return }
             }
         }
         if once { return }
@@ -104,7 +104,7 @@ private struct Watching: Sendable {
             try await reader.follow(from: end) { trouble in
                 Terminal.complain(trouble.map { "\($0); trying again" } ?? "Redis answers again")
             } onEntry: { entry in
-                if filter.admits(entry.change), try !show(entry.change) { throw ReaderLeft() }
+                if filter.admits(entry.change), try !show(entry) { throw ReaderLeft() }
             }
         } catch is ReaderLeft {
             return
@@ -112,10 +112,7 @@ private struct Watching: Sendable {
     }
 
     /// False where nobody reads any more.
-    private func show(_ change: AppliedChange) throws -> Bool {
-        guard let terminal else {
-            return try Terminal.write(String(decoding: try ChangeStream.encoded(change), as: UTF8.self))
-        }
-        return try Terminal.write(ChangeLine(change: change).text(terminal))
+    private func show(_ entry: ChangeReader.Entry) throws -> Bool {
+        try Terminal.write(terminal.map { ChangeLine(change: entry.change).text($0) } ?? entry.line)
     }
 }

@@ -298,6 +298,32 @@ import Testing
         }
     }
 
+    @Test func `a record is printed as it is stored, with what this version does not know`() async throws {
+        try await Scenario.run { scenario in
+            let key = ChangeStream.key(of: scenario.namespace)
+            let stored = [
+                #"{"v":1,"new_name":5,"namespace":"n","at_us":1,"table":"t","operation":"o","rows":1,"changes":1,"bumps":0,"#
+                    + #""invalidated":{"everything":false,"entities":[],"entity_count":0,"count":0,"of_pass":false}}"#,
+                // Not as it is written here, and JSON all the same.
+                #"{ "v": 1, "rows" : 1 ,"# + "\n\t"
+                    + #""namespace": "\u006e","at_us":1,"table":"t","operation":"o","changes":1,"bumps":0,"new":[1.50],"#
+                    + #""invalidated":{"everything":true,"entities":[],"entity_count":0,"count":1,"of_pass":false,"x":null}}"#,
+            ]
+            for text in stored {
+                let added = RedisCommand("XADD", .string(key), "*", "change", .string(text))
+                _ = try await scenario.redis.send(added, key: key).get()
+            }
+            let flags = ["--redis", scenario.servers.redis.url, "--prefix", scenario.namespace.prefix]
+            let outcome = try await freshet(["watch", "--once", "--json"] + flags)
+            #expect(outcome.status == .exited(0) && outcome.complaint.isEmpty, "\(outcome)")
+            #expect(
+                outcome.output.split(separator: "\n")
+                    == [stored[0][...], stored[1].replacing("\n\t", with: "  ")[...]],
+                "\(outcome)"
+            )
+        }
+    }
+
     @Test func `mistakes are one line`() async throws {
         try await freshet(["watch", "--since", "yesterday"]).isMistake(64, "yesterday")
         try await freshet(["watch", "--last", "0"]).isMistake(64, "--last 0")
