@@ -3,8 +3,9 @@ package import Keyspace
 /// What a change invalidated, in so few words that it can be kept: the first of many, and how many there were.
 ///
 /// JSON: `everything` (the namespace), `entities` (each `entity`, and `variants` unless it was invalidated as a whole, with
-/// `variant_count` where not all are listed), `entity_count`, `count` (the generations that they name), and `of_pass`, which is true where
-/// that is what the whole pass invalidated, because no change by itself says which was its part.
+/// `variant_count` where not all are listed), `entity_count`, `count` (the generations that they name), `in_order`, which is true where
+/// entities and variants that are listed are the first of all (numbers by their value), and `of_pass`, which is true where that is what
+/// the whole pass invalidated, because no change by itself says which was its part.
 package struct InvalidatedScopes: Hashable, Sendable {
     /// One of the entities that are listed.
     package struct Listed: Hashable, Sendable, Codable {
@@ -31,6 +32,8 @@ package struct InvalidatedScopes: Hashable, Sendable {
     package var entities: [Listed] = []
     package var entityCount = 0
     package var count = 0
+    /// Whether what is listed is what comes first, so that nothing else comes before the last of it; not so once changes are folded.
+    package var isInOrder = false
     package var isOfPass = false
 
     /// How many entities are listed, and variants of each.
@@ -40,6 +43,7 @@ package struct InvalidatedScopes: Hashable, Sendable {
 
     package init(_ scopes: ScopeSet, isOfPass: Bool) {
         self.isOfPass = isOfPass
+        isInOrder = true
         coversEverything = scopes.coversNamespace
         entityCount = scopes.entities.count
         count = scopes.count
@@ -64,16 +68,21 @@ package struct InvalidatedScopes: Hashable, Sendable {
         }
     }
 
-    /// Numbers by their value, everything else by its text.
+    /// Numbers by their value, and before them everything else by its text: an order of all texts.
     private static func isBefore(_ left: String, _ right: String) -> Bool {
-        guard let leftNumber = Int64(left), let rightNumber = Int64(right) else { return left < right }
-        return leftNumber < rightNumber
+        switch (Int64(left), Int64(right)) {
+        case (let left?, let right?): left < right
+        case (nil, nil): left < right
+        case (nil, _): true
+        case (_, nil): false
+        }
     }
 
     /// Adds what another change invalidated; counts are upper bounds then.
     mutating func formUnion(_ other: InvalidatedScopes) {
         isOfPass = isOfPass || other.isOfPass
         guard self != other else { return }
+        isInOrder = false
         coversEverything = coversEverything || other.coversEverything
         let isWhole = [self, other].allSatisfy { $0.entityCount == $0.entities.count }
         for listed in other.entities {
@@ -92,11 +101,17 @@ package struct InvalidatedScopes: Hashable, Sendable {
     package func covers(_ entity: Entity, _ variant: Variant? = nil) -> Coverage {
         if coversEverything { return .yes }
         guard let listed = entities.first(where: { $0.entity == entity.text }) else {
-            return entityCount > entities.count ? .perhaps : .no
+            return entityCount > entities.count && isBeyond(entity.text, entities.last?.entity) ? .perhaps : .no
         }
         guard let variants = listed.variants, let variant else { return .yes }
         if variants.contains(variant.text) { return .yes }
-        return listed.variantCount == nil ? .no : .perhaps
+        return listed.variantCount != nil && isBeyond(variant.text, variants.last) ? .perhaps : .no
+    }
+
+    /// Whether something may be among what is not listed.
+    private func isBeyond(_ text: String, _ lastListed: String?) -> Bool {
+        guard isInOrder, let lastListed else { return true }
+        return !Self.isBefore(text, lastListed)
     }
 }
 
@@ -120,6 +135,18 @@ extension InvalidatedScopes: Codable {
         case entities
         case entityCount = "entity_count"
         case count
+        case isInOrder = "in_order"
         case isOfPass = "of_pass"
+    }
+
+    package init(from decoder: any Decoder) throws {
+        let values = try decoder.container(keyedBy: CodingKeys.self)
+        coversEverything = try values.decode(Bool.self, forKey: .coversEverything)
+        entities = try values.decode([Listed].self, forKey: .entities)
+        entityCount = try values.decode(Int.self, forKey: .entityCount)
+        count = try values.decode(Int.self, forKey: .count)
+        // Younger than the others: a stream may hold records that do not say it.
+        isInOrder = try values.decodeIfPresent(Bool.self, forKey: .isInOrder) ?? false
+        isOfPass = try values.decode(Bool.self, forKey: .isOfPass)
     }
 }

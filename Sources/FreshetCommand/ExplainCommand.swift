@@ -15,7 +15,9 @@ struct ExplainCommand: AsyncParsableCommand {
         discussion: """
             Shows what the worker promises, the generations that guard the key, each entry with its age, size and stamp, and whether \
             a reader would be served it or why not; the last changes that invalidated it; what the database answers now, and \
-            whether the two agree. A difference is judged as freshet audit judges it, which may take two leases.
+            whether the two agree. A difference is judged as freshet audit judges it, which may take two leases. Where few \
+            changes are known to have invalidated it, those follow that may have: of a change that invalidates much, not all \
+            is kept.
 
             Ends with 1 where a reader is served what the database does not say and no change explains it. Without an environment it \
             is about the global workflows and every environment that is cached.
@@ -72,22 +74,37 @@ struct ExplainCommand: AsyncParsableCommand {
         await redis.close()
         let (view, truths) = try result.get()
         let changes = try await ChangeHistory(settings, caches: [.workflows]).reading { reader in
-            try await reader.history(upTo: reader.end(), atMost: Self.changesTold) { change in
-                let covered = (variants ?? []).map { change.invalidated.covers(entity, $0) }
-                return variants == nil
-                    ? change.invalidated.covers(entity) != .no : covered.contains { $0 != .no }
-            }
+            try await Self.changes(of: entity, variants, in: reader)
         }
-        let report = ExplainReport(
-            detector: detector,
-            view: view,
-            truths: try? truths.get(),
-            changes: changes.map(\.change)
-        )
+        let report = ExplainReport(detector: detector, view: view, truths: try? truths.get(), changes: changes)
         try Terminal.write(json ? report.json.line : report.text(Terminal.standardOutput()))
         // What Redis holds is told all the same.
         _ = try truths.get()
         if report.isWrong { throw ExitStatus.unwell.exitCode }
+    }
+
+    /// The last changes that invalidated a key, and where those are few, the last that may have: in their order.
+    private static func changes(
+        of entity: Entity,
+        _ variants: [Variant]?,
+        in reader: ChangeReader
+    ) async throws -> [ExplainReport.Change] {
+        func coverage(_ change: AppliedChange) -> InvalidatedScopes.Coverage {
+            let invalidated = change.invalidated
+            let covered = variants?.map { invalidated.covers(entity, $0) } ?? [invalidated.covers(entity)]
+            // Of a pass it is known what all its changes did, not which of them.
+            if covered.contains(.yes) { return invalidated.isOfPass ? .perhaps : .yes }
+            return covered.contains(.perhaps) ? .perhaps : .no
+        }
+        let end = try await reader.end()
+        func last(_ count: Int, _ wanted: InvalidatedScopes.Coverage) async throws -> [ExplainReport.Change] {
+            try await reader.history(upTo: end, atMost: count) { coverage($0) == wanted }
+                .map { ExplainReport.Change(entry: $0, isCertain: wanted == .yes) }
+        }
+        let certain = try await last(changesTold, .yes)
+        guard certain.count < changesTold else { return certain }
+        let others = try await last(changesTold - certain.count, .perhaps)
+        return (certain + others).sorted { $0.entry.id < $1.entry.id }
     }
 
     private static func truths(

@@ -10,7 +10,13 @@ struct ExplainReport {
     /// What the database says; nil where it could not be asked.
     let truths: Auditor.Truths?
     /// The last changes that invalidated the key, or may have, the oldest first.
-    let changes: [AppliedChange]
+    let changes: [Change]
+
+    /// A change, and whether it is known to have invalidated the key.
+    struct Change {
+        var entry: ChangeReader.Entry
+        var isCertain: Bool
+    }
 
     /// Whether a reader is served something that the database does not say and no change explains.
     var isWrong: Bool { truths?.findings.values.contains { $0.verdict == .inconsistent } == true }
@@ -95,9 +101,10 @@ struct ExplainReport {
         ])
     }
 
-    private func json(_ change: AppliedChange) -> JSON {
-        let bytes = (try? ChangeStream.encoded(change)) ?? Array("null".utf8)
-        return .text(String(decoding: bytes, as: UTF8.self))
+    /// The record as it is stored, and one name more.
+    private func json(_ change: Change) -> JSON {
+        // What was read as a record is an object with members.
+        .text("{\"certain\":\(change.isCertain),\(change.entry.line.drop { $0 != "{" }.dropFirst())")
     }
 
     // MARK: Text
@@ -131,7 +138,10 @@ struct ExplainReport {
             lines.append(row("journal", truths.journal.count == 0 ? "empty" : "\(truths.journal.count) waiting"))
         }
         lines.append(row("changes", changes.isEmpty ? "none known" : "the last \(changes.count)"))
-        lines += changes.reversed().map { "  \(ChangeLine(change: $0).text(terminal))" }
+        lines += changes.reversed().map { change in
+            let line = "  \(ChangeLine(change: change.entry.change).text(terminal))"
+            return change.isCertain ? line : "\(line)  \(terminal.style("(perhaps)", .yellow))"
+        }
         return lines.joined(separator: "\n")
     }
 

@@ -129,6 +129,49 @@ struct AppliedChangeTests {
         #expect(variants.covers(Entity(1), Variant(3)) == .yes && variants.covers(Entity(1), Variant(40)) == .perhaps)
         #expect(variants.covers(Entity(2)) == .no)
     }
+
+    @Test func `what sorts before the last that is listed, and is not listed, was not invalidated`() throws {
+        // 10, 20, … 1000, of which 10 … 240 are listed; and of detector 10 the environments 2, 4, … 80, of which 2 … 32 are.
+        let others = (2...100).map { Scope.entity(Entity($0 * 10)) }
+        let variants = (1...40).map { Scope.entry(Entity(10), Variant($0 * 2)) }
+        let invalidated = InvalidatedScopes(ScopeSet(others + variants), isOfPass: false)
+        var record = AppliedChange(
+            namespace: "n",
+            atMicroseconds: 1,
+            table: "detector",
+            operation: "update",
+            rows: 100,
+            changes: 1,
+            invalidated: invalidated
+        )
+        record = try #require(ChangeStream.record(in: try ChangeStream.encoded(record)))
+        #expect(record.invalidated == invalidated)
+        #expect(record.invalidated.covers(Entity(5)) == .no && record.invalidated.covers(Entity(235)) == .no)
+        #expect(record.invalidated.covers(Entity(240)) == .yes && record.invalidated.covers(Entity(250)) == .perhaps)
+        #expect(record.invalidated.covers(Entity(10), Variant(3)) == .no)
+        #expect(record.invalidated.covers(Entity(10), .global) == .no)
+        #expect(record.invalidated.covers(Entity(10), Variant(32)) == .yes)
+        #expect(record.invalidated.covers(Entity(10), Variant(34)) == .perhaps)
+        // Of a record from another version, which does not say that they are the first, nothing is taken for certain.
+        let text = String(decoding: try ChangeStream.encoded(record), as: UTF8.self)
+        let silent = try #require(ChangeStream.record(in: text.replacing(#""in_order":true,"#, with: "").utf8))
+        #expect(silent.invalidated.covers(Entity(5)) == .perhaps)
+    }
+
+    @Test func `of what was folded the listed need not be the first, so that others may be meant`() throws {
+        let parts = [1_000, 1].map { first in
+            ScopeSet((0..<30).map { .entity(Entity(Int64(first + 2 * $0))) })
+        }
+        let records = AppliedChange.records(
+            of: [report(parts.map { summary("detector", "app", $0) }, parts[0]), report([summary("link")])],
+            at: 9,
+            atMost: 2
+        )
+        let folded = try #require(records.first { $0.changes == 2 })
+        #expect(folded.invalidated.entityCount == 60)
+        // 1 … 59 by twos are listed of neither where the first part came first.
+        #expect(folded.invalidated.covers(Entity(3)) == .perhaps && folded.invalidated.covers(Entity(1_000)) == .yes)
+    }
 }
 
 struct ReportBufferTests {

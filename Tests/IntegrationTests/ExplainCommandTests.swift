@@ -25,10 +25,11 @@ import Testing
         }
     }
 
-    private func flags(_ scenario: Scenario) -> [String] {
+    private func flags(_ scenario: Scenario, detector: Int64 = 1) -> [String] {
         let servers = scenario.servers
         return [
-            "--detector", "1", "--redis", servers.redis.url, "--prefix", scenario.namespace.prefix, "--postgres",
+            "--detector", String(detector), "--redis", servers.redis.url, "--prefix", scenario.namespace.prefix,
+            "--postgres",
             servers.postgres.connectionString(database: scenario.database, user: Servers.Roles.auditor),
         ]
     }
@@ -147,6 +148,57 @@ import Testing
         }
     }
 
+    @Test func `of changes that are not listed in full those that touched the key come first, and others are marked`()
+        async throws
+    {
+        try await Scenario.run { scenario in
+            // 10, 20, … 310: more than a record lists.
+            let detectors = (1...31).map { Int64($0) * 10 }
+            try await scenario.insert(detectors: detectors, workflows: [])
+            try await scenario.admitAuditor()
+            try await WorkerProcess.run(scenario) { _ in
+                try await scenario.waitUntil(.healthy)
+                func change(by application: String, _ condition: String) async throws {
+                    try await scenario.execute(
+                        """
+                        SET application_name = '\(application)';
+                        UPDATE workflow_engine_detector SET name = '\(application)' \(condition)
+                        """
+                    )
+                    let flags = ["--redis", scenario.servers.redis.url, "--prefix", scenario.namespace.prefix]
+                    _ = try await eventually("the change to be in the history") {
+                        let seen = try await freshet(["watch", "--once", "--application", application] + flags)
+                        return seen.output.isEmpty ? nil : true
+                    }
+                }
+                try await change(by: "rare", "WHERE id = 300")
+                for number in 1...12 { try await change(by: "bulk \(number)", "") }
+
+                func told(_ detector: Int64) async throws -> Explained {
+                    try await explained(flags(scenario, detector: detector))
+                }
+                // Among what is not listed: each of them may have touched it.
+                let late = try await told(300)
+                #expect(late.changes.count == 10)
+                #expect(late.changes.filter { $0.certain && $0.table == "detector" }.map(\.application) == ["rare"])
+                #expect(late.changes.filter { !$0.certain }.allSatisfy { $0.application?.hasPrefix("bulk") == true })
+                // Listed.
+                let early = try await told(10)
+                #expect(early.changes.count == 10 && early.changes.allSatisfy(\.certain))
+                // Would have been listed, and is not: this detector does not exist.
+                let none = try await told(15)
+                #expect(!none.changes.contains { $0.application?.hasPrefix("bulk") == true }, "\(none.changes)")
+                let beyond = try await told(99_999)
+                #expect(!beyond.changes.isEmpty && !beyond.changes.contains { $0.application == "rare" })
+                #expect(beyond.changes.allSatisfy { !$0.certain || $0.table == "namespace" }, "\(beyond.changes)")
+                let screen = try await freshet(["explain"] + flags(scenario, detector: 300))
+                let lines = screen.output.split(separator: "\n")
+                #expect(lines.contains { $0.contains("bulk 12") && $0.hasSuffix("(perhaps)") }, "\(screen)")
+                #expect(lines.contains { $0.contains("rare") && !$0.hasSuffix("(perhaps)") }, "\(screen)")
+            }
+        }
+    }
+
     @Test func `without Postgres the command tells what Redis holds, and then that`() async throws {
         try await withCache { scenario, _, flags in
             let away = "postgresql://app:\(testSecret)@127.0.0.1:1/app"
@@ -185,13 +237,18 @@ private struct Explained: Decodable {
         var verdict: String?
     }
     struct Journal: Decodable { var rows: Int64 }
+    struct Change: Decodable {
+        var table: String
+        var application: String?
+        var certain: Bool
+    }
 
     var key: String
     var head: Head
     var generation: String?
     var foreign: Bool
     var entries: [Entry]
-    var changes: [AppliedChange]
+    var changes: [Change]
     var journal: Journal?
     var wrong: Bool?
 }
