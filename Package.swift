@@ -247,7 +247,7 @@ let package = Package(
         .testTarget(name: "DoctorTests", dependencies: ["Doctor", "Keyspace"], swiftSettings: settings),
         .testTarget(
             name: "ChangeFeedTests",
-            dependencies: ["ChangeFeed", "InvalidationWorker", "Keyspace"],
+            dependencies: ["ChangeFeed", "InvalidationWorker", "Keyspace", "Redis", logging, serviceLifecycle],
             swiftSettings: settings
         ),
         .testTarget(name: "HistoryTests", dependencies: ["History"], swiftSettings: settings),

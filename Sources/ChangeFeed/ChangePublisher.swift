@@ -55,12 +55,15 @@ package struct ChangePublisher: Service {
     ///
     /// Never throws: that would end the worker.
     package func run() async {
-        await cancelWhenGracefulShutdown {
+        // A shutdown ends the waiting, and no write: what that writes is in the buffer no more.
+        await withGracefulShutdownHandler {
             for await _ in buffer.arrivals {
-                await write(timeLimit: nil)
-                // Ends early where the service does; then nobody waits any more.
-                try? await Task.sleep(for: Self.interval)
+                await write(timeLimit: Task.isShuttingDownGracefully ? Self.lastTimeLimit : nil)
+                // A pause that is cut short is as good.
+                await cancelWhenGracefulShutdown { try? await Task.sleep(for: Self.interval) }
             }
+        } onGracefulShutdown: {
+            buffer.close()
         }
         await write(timeLimit: Self.lastTimeLimit)
     }

@@ -48,6 +48,11 @@ final class ReportBuffer: Sendable {
         signal.yield()
     }
 
+    /// Ends the arrivals; what comes all the same can be taken.
+    func close() {
+        signal.finish()
+    }
+
     /// Everything that has come, in its order, and how many changes were dropped before it.
     func take() -> (reports: [PassReport], lostChanges: Int64) {
         state.withLock { state in
