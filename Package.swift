@@ -210,7 +210,10 @@ let package = Package(
         ),
         .testTarget(
             name: "FreshetCommandTests",
-            dependencies: ["FreshetCommand", "InvalidationWorker", "Operations", "Postgres", "Systemd", logging],
+            dependencies: [
+                "ChangeFeed", "FreshetCommand", "InvalidationWorker", "Keyspace", "Operations", "Postgres", "Systemd",
+                logging,
+            ],
             swiftSettings: settings
         ),
         .testTarget(name: "SystemdTests", dependencies: ["Systemd"], swiftSettings: settings),

@@ -19,7 +19,7 @@ enum Redaction {
         return visible(line)
     }
 
-    /// The text with a space for each character that a terminal might obey.
+    /// The text with a space for each character that a terminal might obey, or show otherwise than it stands there.
     static func visible(_ text: String) -> String {
         String(String.UnicodeScalarView(text.unicodeScalars.map { $0.isControl ? " " : $0 }))
     }
@@ -128,10 +128,10 @@ extension Substring {
 }
 
 extension Unicode.Scalar {
-    /// Whether a terminal may take it for an order, or begin another line at it.
+    /// Whether a terminal may take it for an order, begin another line at it, or show what follows in another direction or not at all.
     fileprivate var isControl: Bool {
         switch properties.generalCategory {
-        case .control, .lineSeparator, .paragraphSeparator: true
+        case .control, .format, .lineSeparator, .paragraphSeparator: true
         default: false
         }
     }

@@ -69,12 +69,20 @@ struct TopCommand: AsyncParsableCommand {
             let kept = try await reader.history(upTo: end, since: first, where: filter.admits)
             if isOnce {
                 let report = screen.report(kept.map(\.change), view)
-                try Terminal.write(json ? report.json.line : report.text(terminal, lines: .max).joined(separator: "\n"))
+                let text = report.text(terminal, lines: .max, width: .max)
+                try Terminal.write(json ? report.json.line : text.joined(separator: "\n"))
                 return
             }
             let display = TopDisplay(screen, view, kept: kept, now: now, at: started)
             try await display.show(reader, from: end, every: interval, where: filter.admits)
         }
+    }
+}
+
+extension String {
+    /// The text, or its beginning and an ellipsis, in so many characters at the most.
+    func cut(to width: Int) -> String {
+        count <= width ? self : "\(prefix(Swift.max(0, width - 1)))\(width > 0 ? "…" : "")"
     }
 }
 
@@ -152,23 +160,36 @@ struct TopReport {
 
     private func rate(_ row: ChangeRanking.Row) -> Double { Double(row.changes) / window.seconds }
 
-    /// - Parameter lines: So many at the most.
-    func text(_ terminal: Terminal, lines: Int) -> [String] {
+    /// - Parameters:
+    ///   - lines: So many at the most.
+    ///   - width: So many columns each at the most: names are cut first.
+    func text(_ terminal: Terminal, lines: Int, width: Int) -> [String] {
         let total = ranking.total
         let title =
             "\(namespace)  the last \(StatusReport.age(window.seconds)): \(total.changes) changes, \(total.rows) rows, "
             + "\(total.bumps) bumps"
-        var text = [terminal.style(title, .bold), ""]
         let names: [(ChangeRanking.Order?, String)] = [
             (.name, view.grouping.rawValue.uppercased()), (.changes, "CHANGES"), (nil, "PER SECOND"),
             (.rows, "ROWS"), (.bumps, "BUMPS"), (.median, "MEDIAN"), (.p99, "P99"),
         ]
         let shown = ranking.rows.prefix(max(0, lines - 4))
-        text += Table(
-            header: names.map { $0.0 == view.order ? "\($0.1)*" : $0.1 },
-            rows: shown.map(cells) + [cells(total)]
-        ).lines(terminal, indent: "")
-        return text
+        let header = names.map { $0.0 == view.order ? "\($0.1)*" : $0.1 }
+        var rows = shown.map(cells) + [cells(total)]
+        // The columns of figures, each with the two spaces before it.
+        let figures = header.indices.dropFirst().reduce(0) { sum, column in
+            sum + 2 + (([header] + rows).map { $0[column].count }.max() ?? 0)
+        }
+        let room = max(header[0].count, width - figures)
+        for place in rows.indices { rows[place][0] = rows[place][0].cut(to: room) }
+        let table = Table(header: header, rows: rows).lines(.plain, indent: "")
+        let text = ([title, ""] + table).prefix(lines).map { $0.cut(to: width) }
+        return text.enumerated().map { place, line in
+            switch place {
+            case 0: terminal.style(line, .bold)
+            case 2: terminal.style(line, .faint)
+            default: line
+            }
+        }
     }
 
     private func cells(_ row: ChangeRanking.Row) -> [String] {

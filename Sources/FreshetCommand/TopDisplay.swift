@@ -41,7 +41,8 @@ final class TopDisplay: Sendable {
     ) async throws {
         let keyboard = Keyboard()
         let interruption = Interruption(beforeLeaving: { Self.leave(keyboard) })
-        Terminal.draw("\u{1B}[?1049h\u{1B}[?25l")
+        // Without wrapping: a character that is wider than one column must not make two lines of one.
+        Terminal.draw("\u{1B}[?1049h\u{1B}[?25l\u{1B}[?7l")
         defer { Self.leave(keyboard) }
         do {
             try await withThrowingTaskGroup(of: Void.self) { tasks in
@@ -90,17 +91,20 @@ final class TopDisplay: Sendable {
         }
         let terminal = Terminal.standardOutput()
         let height = Terminal.height
-        var lines = screen.report(changes, view).text(terminal, lines: height - 2)
+        let width = terminal.width
+        var lines = screen.report(changes, view).text(terminal, lines: max(0, height - 1), width: width)
+        let help = "t a s: table, application, scope   c r b m p n: sort   q: quit"
         lines.append(
-            trouble.map { terminal.style(Redaction.line($0), .red) }
-                ?? terminal.style("t a s: table, application, scope   c r b m p n: sort   q: quit", .faint)
+            trouble.map { terminal.style(Redaction.line($0).cut(to: width), .red) }
+                ?? terminal.style(help.cut(to: width), .faint)
         )
-        let text = lines.map { "\($0)\u{1B}[K" }.joined(separator: "\r\n")
-        Terminal.draw("\u{1B}[H\(text)\u{1B}[J")
+        // Erased before it is written, what is below with the last: after the last column the cursor still stands on it.
+        let last = lines.removeLast()
+        Terminal.draw("\u{1B}[H\(lines.map { "\u{1B}[K\($0)\r\n" }.joined())\u{1B}[J\(last)")
     }
 
     private static func leave(_ keyboard: Keyboard) {
-        Terminal.draw("\u{1B}[?25h\u{1B}[?1049l")
+        Terminal.draw("\u{1B}[?7h\u{1B}[?25h\u{1B}[?1049l")
         keyboard.restore()
     }
 }
