@@ -12,7 +12,7 @@
 // | `changed_at_us` | when the trigger ran, by the clock of Postgres; of several changes the first |
 // | `committed_at_us` | when the change committed, where Postgres keeps that (`track_commit_timestamp`) |
 // | `latency_us` | from the commit, or else from the trigger, to `at_us`; of several changes the longest |
-// | `table` | the part that the table plays: `detector`, `workflow`, `link`, `datasource`, …; or `entry`, `namespace`; `several` |
+// | `table` | the part that the table plays: `detector`, `workflow`, `link`; `datasource`, `datasource_link`, `datasource_detector`; or `entry`, `namespace`; `several` |
 // | `operation` | `insert`, `update`, `delete`, `truncate`, `invalidate`, `drift`, `ddl`, `escalation`, `attach`, `detach`; `collapse` of a backlog too large to take apart; `reset` where Redis did not hold what the worker had left; `acknowledge` where triggers had changed; `several` |
 // | `application`, `user` | the writer's `application_name` and role; missing where there is none |
 // | `rows` | how many rows the statements touched |
@@ -26,6 +26,16 @@ package struct AppliedChange: Hashable, Sendable {
     package static let version = 1
     /// What `table` and `operation` say of changes that were folded and had nothing in common.
     package static let several = "several"
+    /// What `table` may say.
+    package static let tables = [
+        "detector", "workflow", "link", "datasource", "datasource_link", "datasource_detector", "entry", "namespace",
+        several,
+    ]
+    /// What `operation` may say.
+    package static let operations = [
+        "insert", "update", "delete", "truncate", "invalidate", "drift", "ddl", "escalation", "attach", "detach",
+        "collapse", "reset", "acknowledge", several,
+    ]
 
     package var namespace: String
     package var atMicroseconds: Int64

@@ -69,15 +69,20 @@ struct ChangeFilter: ParsableArguments {
         parsing: .upToNextOption,
         help: ArgumentHelp(
             "Only of these tables, by the part they play: detector, workflow, link, datasource, datasource_link, "
-                + "datasource_detector; or entry, namespace.",
+                + "datasource_detector; or entry, namespace; several, where changes of more than one were folded.",
             valueName: "part"
-        )
+        ),
+        completion: .list(AppliedChange.tables)
     )
     var table: [String] = []
 
     @Option(
         parsing: .upToNextOption,
-        help: ArgumentHelp("Only these: insert, update, delete, truncate, invalidate, ….", valueName: "operation")
+        help: ArgumentHelp(
+            "Only these: \(AppliedChange.operations.joined(separator: ", ")).",
+            valueName: "operation"
+        ),
+        completion: .list(AppliedChange.operations)
     )
     var operation: [String] = []
 
@@ -98,6 +103,16 @@ struct ChangeFilter: ParsableArguments {
         help: ArgumentHelp("Only of these caches: workflows, datasources.", valueName: "cache")
     )
     var cache: [CacheName] = []
+
+    func validate() throws {
+        // A word that no record has would show nothing, for ever.
+        for (flag, given, known) in [
+            ("--table", table, AppliedChange.tables), ("--operation", operation, AppliedChange.operations),
+        ] {
+            guard let unknown = given.first(where: { !known.contains($0) }) else { continue }
+            throw ValidationError("\(flag) \(unknown): give \(known.joined(separator: ", "))")
+        }
+    }
 
     func admits(_ change: AppliedChange) -> Bool {
         func admits(_ wanted: [String], _ text: String?) -> Bool {

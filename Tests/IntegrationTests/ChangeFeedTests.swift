@@ -325,6 +325,9 @@ import Testing
     }
 
     @Test func `mistakes are one line`() async throws {
+        try await freshet(["watch", "--table", "nosuch"]).isMistake(64, "--table nosuch: give detector, workflow,")
+        try await freshet(["watch", "--table", "link", "Workflow"]).isMistake(64, "--table Workflow: give detector,")
+        try await freshet(["top", "--operation", "nosuch"]).isMistake(64, "--operation nosuch: give insert, update,")
         try await freshet(["watch", "--since", "yesterday"]).isMistake(64, "yesterday")
         try await freshet(["watch", "--last", "0"]).isMistake(64, "--last 0")
         try await freshet(["watch", "--cache", "flows"]).isMistake(64, "flows")
