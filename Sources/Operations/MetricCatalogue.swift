@@ -1,5 +1,5 @@
 // Every metric that `freshet run` exports, as Prometheus is told of it. Who counts them, and what their labels may be, is said where
-// they are counted: `WorkerTelemetry.swift`, `AuditTelemetry.swift`, and for those that are measured when somebody asks, here:
+// they are counted: `WorkerTelemetry.swift`, `AuditTelemetry.swift`, `ChangeFeedTelemetry.swift`, and for those that are measured when somebody asks, here:
 //
 // | metric | type | labels | meaning |
 // |---|---|---|---|
@@ -128,6 +128,13 @@ package enum MetricCatalogue {
             "freshet_audit_failures_total",
             .counter,
             "What kept the audit from its work, each followed by another try."
+        ),
+        .init("freshet_change_records_total", .counter, "Records written to the history of changes."),
+        .init(
+            "freshet_change_history_lost_total",
+            .counter,
+            "Changes that are in no record of the history; their invalidations are done all the same.",
+            labels: ["reason"]
         ),
     ]
 

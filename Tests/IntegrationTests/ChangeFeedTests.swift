@@ -10,6 +10,10 @@ import Redis
 import Subprocess
 import Testing
 
+#if canImport(FoundationNetworking)
+    import FoundationNetworking
+#endif
+
 @Suite struct ChangeFeedTests {
     /// Detectors 1 and 2, workflow 10 global, 11 in environment 5, all linked; a worker's process that vouches, and the flags to
     /// reach its Redis.
@@ -321,6 +325,22 @@ import Testing
                     == [stored[0][...], stored[1].replacing("\n\t", with: "  ")[...]],
                 "\(outcome)"
             )
+        }
+    }
+
+    @Test func `a worker's metrics are all described`() async throws {
+        try await Scenario.run { scenario in
+            // The loopback network is large: nobody else has this address.
+            let address = "127.\((1...3).map { _ in String(Int.random(in: 1...254)) }.joined(separator: ".")):9464"
+            try await WorkerProcess.run(scenario, flags: ["--http", address]) { _ in
+                try await scenario.waitUntil(.healthy)
+                let url = try #require(URL(string: "http://\(address)/metrics"))
+                let text = String(decoding: try await URLSession.shared.data(from: url).0, as: UTF8.self)
+                let families = text.matches(of: /(?m)^# HELP ([a-z_0-9]+) (.*)$/).map(\.output)
+                #expect(families.contains { $0.1 == "freshet_change_history_lost_total" })
+                // What is in no catalogue has only its name to say.
+                #expect(families.filter { $0.1 == $0.2 }.map(\.1) == [])
+            }
         }
     }
 
