@@ -126,6 +126,7 @@ struct RunCommand: AsyncParsableCommand {
         let history = settings.auditRate > 0 ? PassHistory() : nil
         let state = WorkerState(lease: settings.limits.lease, redact: Redaction.line)
         let unit = ServiceUnit(state: state, logger: logger)
+        let startupPages = StartupPages()
         let endpoint = try await Endpoint.open(settings, state: state, redis: redis, logger: logger)
         let changeRedis = RedisNode(settings.redis, logger: Logger(label: "freshet") { _ in SwiftLogNoOpLogHandler() })
         let publisher =
@@ -141,6 +142,7 @@ struct RunCommand: AsyncParsableCommand {
                 await history?.note(event)
                 state.note(event)
                 unit.note(event)
+                startupPages.note(event)
             }
         )
         worker.onTurn = state.turn
