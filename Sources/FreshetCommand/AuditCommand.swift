@@ -35,7 +35,11 @@ struct AuditCommand: AsyncParsableCommand {
     @Flag(help: "Every entry.")
     var all = false
 
-    @Flag(help: "Go on, round after round, until interrupted; of every entry unless --sample is given.")
+    @Flag(
+        help: """
+            Go on, round after round, until interrupted, also when a server was away; of every entry unless --sample is given.
+            """
+    )
     var follow = false
 
     @Option(
@@ -121,6 +125,8 @@ private final class AuditRun: Sendable {
     private let repairs: Bool
     private let printsJSON: Bool
     private let state = Mutex(AuditSums())
+    /// Whether both servers were reached once: before that, whatever is wrong is told, and ends it.
+    private let hasBegun = Atomic(false)
 
     var sums: AuditSums { state.withLock { $0 } }
 
@@ -142,13 +148,38 @@ private final class AuditRun: Sendable {
         redis = RedisNode(settings.redis, logger: Logger(label: "freshet") { _ in SwiftLogNoOpLogHandler() })
     }
 
+    /// Audits; who follows goes on when a server that could be reached before can be reached again.
     func audit() async throws {
+        var retry = Self.shortestRetry
+        while true {
+            let checked = sums.total.total
+            do {
+                return try await auditUntilItFails()
+            } catch {
+                let failure = Failure(classifying: error)
+                guard isEndless, hasBegun.load(ordering: .relaxed), failure.status == .unreachable, !Task.isCancelled
+                else { throw error }
+                if sums.total.total > checked { retry = Self.shortestRetry }
+                if retry == Self.shortestRetry {
+                    Terminal.endProgress()
+                    Terminal.complain("\(failure); trying again")
+                }
+                try await Task.sleep(for: retry)
+                retry = min(retry * 2, Self.longestRetry)
+            }
+        }
+    }
+
+    private static let (shortestRetry, longestRetry): (Duration, Duration) = (.seconds(1), .seconds(30))
+
+    private func auditUntilItFails() async throws {
         var auditor = try await Auditor.open(
             settings.postgres,
             redis: redis,
             configuration: configuration,
             logger: settings.logger(.error)
         )
+        hasBegun.store(true, ordering: .relaxed)
         do {
             while true {
                 try await auditor.round(selection) { try await take($0) }

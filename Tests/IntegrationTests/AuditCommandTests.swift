@@ -148,6 +148,49 @@ import Testing
             #expect(lines.last?.contains("\"audit\":\"sums\"") == true, "\(lines)")
         }
     }
+
+    @Test func `following goes on when a server was away, and says so once`() async throws {
+        try await withCache { scenario, _, flags in
+            let seen = try await Subprocess.run(
+                .name("env"),
+                arguments: Arguments(
+                    ["--", freshetExecutable, "audit", "--follow", "--rate", "500", "--json"] + flags
+                ),
+                environment: cleanEnvironment([:]),
+                input: .none,
+                output: .sequence,
+                error: .string(limit: 65_536)
+            ) { execution in
+                // Each session is ended a while after it came, until there has been a third.
+                let sessions = """
+                    SELECT pid FROM pg_stat_activity WHERE usename = '\(Servers.Roles.auditor)'
+                    AND datname = current_database()
+                    """
+                let (postgres, database) = (scenario.servers.postgres, scenario.database)
+                var last = ""
+                for _ in 1...2 {
+                    last = try await eventually("an auditor's session") { [last] in
+                        let found = try await postgres.psql(sessions, database: database)
+                        return found.isEmpty || found == last ? nil : found
+                    }
+                    let pid = last.trimmingCharacters(in: .newlines)
+                    try await scenario.execute("SELECT pg_terminate_backend(\(pid), 10000)")
+                }
+                _ = try await eventually("a third session") { [last] in
+                    let found = try await postgres.psql(sessions, database: database)
+                    return found.isEmpty || found == last ? nil : found
+                }
+                try await scenario.plant([], 2, .global)
+                for try await line in execution.standardOutput.strings() where line.contains("inconsistent") {
+                    try execution.send(signal: .interrupt)
+                    break
+                }
+            }
+            #expect(seen.terminationStatus == .exited(1))
+            let lines = seen.standardError.split(separator: "\n")
+            #expect((1...2).contains(lines.count) && lines.allSatisfy { $0.hasSuffix("; trying again") }, "\(lines)")
+        }
+    }
 }
 
 /// The line of sums.
