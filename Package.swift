@@ -290,6 +290,16 @@ let package = Package(
     ]
 )
 
+// `deploy/test` builds the units alone with the thread sanitizer: everything else would take as long again to build, for nothing.
+if Context.environment["FRESHET_UNITS"] != nil {
+    package.targets.removeAll {
+        [
+            "Benchmarks", "CAllocationCount", "Chaos", "ChaosTests", "FuzzTests", "IntegrationTests", "Simulate",
+            "Simulation", "SimulationTests",
+        ].contains($0.name)
+    }
+}
+
 // `deploy/fuzz` says here where libFuzzer is. Then there is, instead of the tests, a program of libFuzzer and the targets of
 // FuzzTests, and our own modules tell it what they cover.
 if let libFuzzer = Context.environment["FRESHET_FUZZ"] {
