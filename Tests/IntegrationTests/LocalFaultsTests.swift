@@ -25,6 +25,8 @@ import Testing
         )
         try await program.start()
         let first = try #require(program.processIdentifier)
+        // Killed sooner it would never have said so.
+        _ = try await eventually("the program to work") { try program.log() == "working\n" ? true : nil }
         try program.suspend()
         let state = FileManager.default.contents(atPath: "/proc/\(first)/stat") ?? Data()
         #expect(String(decoding: state, as: UTF8.self).contains(" T "))
