@@ -160,9 +160,17 @@ let package = Package(
         .executableTarget(
             name: "Benchmarks",
             dependencies: [
-                "CAllocationCount", "CHiredis", "Freshet", "Keyspace", "LocalServices", "Redis", logging, subprocess,
+                "CAllocationCount", "CHiredis", "CLibPQ", "Freshet", "Keyspace", "LocalServices", "Redis",
+                argumentParser,
+                logging, subprocess,
             ],
             swiftSettings: settings
+        ),
+        // The least that can be done between a commit and a raised generation, for Benchmarks to be held against. No product.
+        .executableTarget(
+            name: "CommitFloor",
+            dependencies: ["CHiredis", "CLibPQ"],
+            linkerSettings: [.linkedLibrary("hiredis"), .linkedLibrary("pq")]
         ),
 
         // The real code of readers and workers among models of the two servers, led step by step; `deploy/simulate` runs it.
@@ -294,7 +302,8 @@ let package = Package(
 if Context.environment["FRESHET_UNITS"] != nil {
     package.targets.removeAll {
         [
-            "Benchmarks", "CAllocationCount", "Chaos", "ChaosTests", "FuzzTests", "IntegrationTests", "Simulate",
+            "Benchmarks", "CAllocationCount", "Chaos", "CommitFloor", "ChaosTests", "FuzzTests", "IntegrationTests",
+            "Simulate",
             "Simulation", "SimulationTests",
         ].contains($0.name)
     }
@@ -309,7 +318,7 @@ if let libFuzzer = Context.environment["FRESHET_FUZZ"] {
     let command = package.targets.first { $0.name == "FreshetCommand" }
     package.products.removeAll { $0.name == "freshet" }
     package.targets.removeAll {
-        $0.isTest || ["Benchmarks", "CAllocationCount"].contains($0.name) || $0.name == "FreshetCommand"
+        $0.isTest || ["Benchmarks", "CAllocationCount", "CommitFloor"].contains($0.name) || $0.name == "FreshetCommand"
     }
     for target in package.targets where target.type == .regular { target.swiftSettings?.append(coverage) }
     package.targets += [

@@ -53,3 +53,23 @@ extension Bar: CustomStringConvertible {
         String(repeating: " ", count: max(0, width - text.count)) + text
     }
 }
+
+extension Bar: Encodable {
+    private enum Key: String, CodingKey {
+        case name, figure, atMost = "at_most", atLeast = "at_least", isMet = "is_met", origin
+    }
+
+    func encode(to encoder: any Encoder) throws {
+        var values = encoder.container(keyedBy: Key.self)
+        try values.encode(name, forKey: .name)
+        // A figure that nothing was measured for is none.
+        try values.encode(figure.isFinite ? figure : nil, forKey: .figure)
+        switch limit {
+        case .atMost(let limit): try values.encode(limit, forKey: .atMost)
+        case .atLeast(let limit): try values.encode(limit, forKey: .atLeast)
+        case .none: break
+        }
+        try values.encode(isMet, forKey: .isMet)
+        try values.encode(origin, forKey: .origin)
+    }
+}

@@ -1,5 +1,11 @@
-import Glibc
+import ArgumentParser
 import LocalServices
+
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
 
 /// Something that is measured and held to bars.
 protocol Benchmark: Sendable {
@@ -9,38 +15,55 @@ protocol Benchmark: Sendable {
 
 /// Measures what speed is held to, prints every figure with its bar, and ends with 1 where one is missed.
 ///
-/// Every figure but three is a ratio to something that was measured in the same run, in turns with it: the machine's speed,
-/// and what else it is doing, then count on both sides.
+/// Almost every figure is a ratio to something that was measured in the same run, in turns with it: the machine's speed, and what
+/// else it is doing, then count on both sides.
 @main
-enum Main {
+struct Main: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "bench",
+        abstract: "Measures what speed is held to; ends with 1 where a bar is missed."
+    )
+
     static let benchmarks: [any Benchmark] = [
-        DecodeBenchmark(), LookupBenchmark(), NearBenchmark(), ThroughputBenchmark(),
+        DecodeBenchmark(), LookupBenchmark(), NearBenchmark(), ThroughputBenchmark(), CommitBenchmark(),
     ]
 
-    static func main() async {
-        let wanted = CommandLine.arguments.dropFirst()
-        let unknown = wanted.filter { name in !benchmarks.contains { $0.name == name } }
-        guard unknown.isEmpty else {
-            let names = benchmarks.map(\.name).joined(separator: ", ")
-            print("benchmark \"\(unknown.joined(separator: " "))\": there is none; choose among \(names)")
-            exit(64)
+    @Argument(help: "Which: \(benchmarks.map(\.name).joined(separator: ", ")); all where none is named.")
+    var names: [String] = []
+
+    @Option(help: ArgumentHelp("Write the figures there, too, as JSON.", valueName: "file"))
+    var json: String?
+
+    func validate() throws {
+        let known = Self.benchmarks.map(\.name)
+        if let unknown = names.first(where: { !known.contains($0) }) {
+            throw ValidationError("benchmark \(unknown): there is none; choose among \(known.joined(separator: ", "))")
         }
-        do {
-            let redis = try await LocalRedis.start(listensOnTCP: true)
-            let server = try BenchmarkServer(redis)
-            var isMet = true
-            print("      figure     bar")
-            for benchmark in benchmarks where wanted.isEmpty || wanted.contains(benchmark.name) {
-                for bar in try await benchmark.run(on: server) {
-                    print(bar)
-                    isMet = isMet && bar.isMet
-                }
+    }
+
+    func run() async throws {
+        let redis = try await LocalRedis.start(listensOnTCP: true)
+        let result: Result<[Bar], any Error>
+        do { result = .success(try await measure(on: BenchmarkServer(redis))) } catch { result = .failure(error) }
+        await redis.destroy()
+        let bars = try result.get()
+        if let json {
+            let encoder = JSONEncoder()
+            encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+            try encoder.encode(bars).write(to: URL(filePath: json))
+        }
+        if !bars.allSatisfy(\.isMet) { throw ExitCode(1) }
+    }
+
+    private func measure(on server: BenchmarkServer) async throws -> [Bar] {
+        var bars: [Bar] = []
+        print("      figure     bar")
+        for benchmark in Self.benchmarks where names.isEmpty || names.contains(benchmark.name) {
+            for bar in try await benchmark.run(on: server) {
+                print(bar)
+                bars.append(bar)
             }
-            await redis.destroy()
-            exit(isMet ? 0 : 1)
-        } catch {
-            print("\(error)")
-            exit(1)
         }
+        return bars
     }
 }

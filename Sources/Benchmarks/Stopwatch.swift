@@ -1,3 +1,5 @@
+import Glibc
+
 /// Times two things that are to be compared, in turns, so that whatever else the machine is doing hits both.
 enum Stopwatch {
     /// The medians of two things in microseconds.
@@ -35,6 +37,19 @@ enum Stopwatch {
     static func microseconds(_ duration: Duration) -> Double {
         let (seconds, attoseconds) = duration.components
         return Double(seconds) * 1e6 + Double(attoseconds) / 1e12
+    }
+
+    /// The value that so large a share of the others are not above; not a number where there are none.
+    static func quantile(_ share: Double, of values: [Double]) -> Double {
+        let sorted = values.sorted()
+        guard !sorted.isEmpty else { return .nan }
+        return sorted[min(Int(share * Double(sorted.count)), sorted.count - 1)]
+    }
+
+    /// Blocks this thread until a moment.
+    static func block(until moment: ContinuousClock.Instant) {
+        let rest = microseconds(ContinuousClock.now.duration(to: moment))
+        if rest > 0 { usleep(UInt32(rest)) }
     }
 
     static func median(_ values: [Double]) -> Double {
