@@ -1,6 +1,7 @@
 import Foundation
 import Operations
 import Prometheus
+import Subprocess
 import Testing
 
 /// What is written down of the metrics, and what uses them, held against what is exported.
@@ -90,5 +91,53 @@ import Testing
                 for y in place.y..<(place.y + place.h) { #expect(taken.insert([x, y]).inserted) }
             }
         }
+    }
+
+    /// Rules for promtool, each with what a panel asks for.
+    private struct Rules: Encodable {
+        struct Group: Encodable {
+            struct Rule: Encodable {
+                var record: String
+                var expr: String
+            }
+            var name = "dashboard"
+            var rules: [Rule]
+        }
+        var groups: [Group]
+    }
+
+    @Test(.enabled(if: FileManager.default.isExecutableFile(atPath: "/usr/bin/promtool")))
+    func `Prometheus understands what the panels ask for`() async throws {
+        struct Dashboard: Decodable {
+            struct Panel: Decodable {
+                struct Target: Decodable { var expr: String }
+                var targets: [Target]
+            }
+            var panels: [Panel]
+        }
+        let text = try Self.text("deploy/grafana/freshet.json")
+            .replacing("$job", with: ".*").replacing("$__rate_interval", with: "1m")
+        let panels = try JSONDecoder().decode(Dashboard.self, from: Data(text.utf8)).panels
+        let questions = panels.flatMap(\.targets).map(\.expr)
+        #expect(questions.count >= panels.count)
+        let rules = Rules(
+            groups: [
+                Rules.Group(
+                    rules: questions.enumerated().map { Rules.Group.Rule(record: "panel_\($0)", expr: $1) }
+                )
+            ]
+        )
+        // JSON is YAML.
+        let file = URL(filePath: NSTemporaryDirectory()).appending(path: "freshet-\(UUID().uuidString).yml")
+        try JSONEncoder().encode(rules).write(to: file)
+        defer { try? FileManager.default.removeItem(at: file) }
+        let result = try await Subprocess.run(
+            .name("promtool"),
+            arguments: ["check", "rules", "--lint=none", file.path],
+            input: .none,
+            output: .string(limit: 65_536),
+            error: .string(limit: 65_536)
+        )
+        #expect(result.terminationStatus == .exited(0), "\(result.standardOutput)\(result.standardError)")
     }
 }
