@@ -4,7 +4,7 @@
 // | metric | type | labels | meaning |
 // |---|---|---|---|
 // | `freshet_build_info` | gauge | `version` | 1 |
-// | `freshet_journal_rows` | gauge | | rows of the journal that nobody has applied; absent while Postgres does not answer |
+// | `freshet_journal_rows` | gauge | | rows of the journal that nobody has applied, up to a million; absent while Postgres does not answer |
 // | `freshet_journal_oldest_age_seconds` | gauge | | age of the oldest of them; 0 where there is none |
 // | `freshet_standbys` | gauge | | workers that stand by, as Postgres shows them |
 // | `freshet_server_up` | gauge | `server`: postgres, redis | 1 where it answered when it was asked |
@@ -141,7 +141,7 @@ package enum MetricCatalogue {
     /// Those that are measured when somebody asks.
     package static let measured: [MetricDescription] = [
         .init("freshet_build_info", .gauge, "What runs.", labels: ["version"]),
-        .init("freshet_journal_rows", .gauge, "Rows of the journal that nobody has applied."),
+        .init("freshet_journal_rows", .gauge, "Rows of the journal that nobody has applied, up to a million."),
         .init(
             "freshet_journal_oldest_age_seconds",
             .gauge,

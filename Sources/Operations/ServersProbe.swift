@@ -27,8 +27,9 @@ package actor ServersProbe {
 
     /// What Postgres says.
     struct JournalLook: Hashable, Sendable {
+        /// Up to ``ServersProbe/rowsCounted``.
         var rowCount: Int64
-        /// Since the oldest row was written.
+        /// Since the oldest row of these was written.
         var oldest: Duration?
         var leader: Session?
         var standbys: [Session]
@@ -65,6 +66,9 @@ package actor ServersProbe {
     /// When a look may be taken again.
     private var nextAt = ContinuousClock.now
 
+    /// So many rows of the journal are counted at the most, which takes less than the time limit: the larger it is, the more it matters
+    /// that something is known of it.
+    static let rowsCounted = 1_000_000
     private static let timeLimit = Duration.seconds(3)
     private static let interval = Duration.seconds(1)
     private static let idleTimeLimit = Duration.seconds(60)
@@ -167,7 +171,7 @@ package actor ServersProbe {
         let found = try await connection.query(
             """
             SELECT count(*), (extract(epoch FROM clock_timestamp() - min(changed_at)) * 1000000)::bigint
-            FROM freshet.change
+            FROM (SELECT changed_at FROM freshet.change LIMIT \(Self.rowsCounted)) AS some
             """
         )
         var look = JournalLook(
