@@ -67,16 +67,21 @@ final class BareRedis {
             guard status == REDIS_OK else { throw Failure(description: "hiredis cannot write") }
         }
         for index in 0..<commands.count {
-            var reply: UnsafeMutableRawPointer?
-            guard redisGetReply(context, &reply) == REDIS_OK, let reply else {
-                throw Failure(description: "hiredis cannot read")
-            }
-            defer { freeReplyObject(reply) }
-            // Bound here, because redisGetReply hands out every reply as void *.
-            let typed = reply.assumingMemoryBound(to: redisReply.self)
-            guard typed.pointee.type != REDIS_REPLY_ERROR else { throw Failure(description: "Redis refuses a command") }
-            if index == commands.count - 1 { try inspect(typed) }
+            try receive { if index == commands.count - 1 { try inspect($0) } }
         }
+    }
+
+    /// Waits for whatever the server says next.
+    func receive(_ inspect: (UnsafeMutablePointer<redisReply>) throws -> Void) throws {
+        var reply: UnsafeMutableRawPointer?
+        guard redisGetReply(context, &reply) == REDIS_OK, let reply else {
+            throw Failure(description: "hiredis cannot read")
+        }
+        defer { freeReplyObject(reply) }
+        // Bound here, because redisGetReply hands out every reply as void *.
+        let typed = reply.assumingMemoryBound(to: redisReply.self)
+        guard typed.pointee.type != REDIS_REPLY_ERROR else { throw Failure(description: "Redis refuses a command") }
+        try inspect(typed)
     }
 
     /// The text of a reply to one command.
