@@ -1,4 +1,4 @@
-import Dispatch
+import Foundation
 import Glibc
 import Logging
 import ServiceLifecycle
@@ -35,7 +35,8 @@ import Testing
         _ body: @escaping @Sendable () throws -> Result
     ) async throws -> Result {
         try await withCheckedThrowingContinuation { continuation in
-            DispatchQueue.global().async { continuation.resume(with: Swift.Result { try body() }) }
+            // A thread of its own: those of Dispatch's global queues are the ones that tasks run on, and there are as many as cores.
+            Thread.detachNewThread { continuation.resume(with: Swift.Result { try body() }) }
         }
     }
 
