@@ -166,8 +166,9 @@ struct TopReport {
     func text(_ terminal: Terminal, lines: Int, width: Int) -> [String] {
         let total = ranking.total
         let title =
-            "\(namespace)  the last \(StatusReport.age(window.seconds)): \(total.changes) changes, \(total.rows) rows, "
-            + "\(total.bumps) bumps"
+            "\(namespace)  the last \(StatusReport.age(window.seconds)): "
+            + [(total.changes, "change"), (total.rows, "row"), (total.bumps, "bump")]
+            .map { "\($0) \($1)\($0 == 1 ? "" : "s")" }.joined(separator: ", ")
         let names: [(ChangeRanking.Order?, String)] = [
             (.name, view.grouping.rawValue.uppercased()), (.changes, "CHANGES"), (nil, "PER SECOND"),
             (.rows, "ROWS"), (.bumps, "BUMPS"), (.median, "MEDIAN"), (.p99, "P99"),

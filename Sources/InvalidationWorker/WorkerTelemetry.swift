@@ -57,6 +57,8 @@ struct WorkerTelemetry: Sendable {
     private let leads = Counter(label: "freshet_leads_total")
     /// The caches of which something keeps the worker from promising anything.
     private var distrusted: Set<String> = []
+    /// The caches of which anything was ever promised.
+    private var promised: Set<String> = []
     private let passDuration = Timer(label: "freshet_pass_duration_seconds", preferredDisplayUnit: .seconds)
 
     func leads(_ isLeading: Bool) { leading.record(isLeading ? 1 : 0) }
@@ -77,9 +79,10 @@ struct WorkerTelemetry: Sendable {
     }
 
     /// A promise of a cache was made.
-    func renewed(_ cache: String) {
+    mutating func renewed(_ cache: String) {
         Counter(label: "freshet_lease_renewals_total", dimensions: [("cache", cache)]).increment()
         // There from the first promise on, so that the first lapse is seen to be one more.
+        guard promised.insert(cache).inserted else { return }
         Counter(label: "freshet_lease_lapses_total", dimensions: [("cache", cache)]).increment(by: 0)
         Counter(label: "freshet_escalations_total", dimensions: [("cache", cache)]).increment(by: 0)
     }

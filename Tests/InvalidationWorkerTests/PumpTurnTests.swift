@@ -10,7 +10,8 @@ import Testing
 
 /// What whoever watches over a worker sees of its loop.
 @Suite struct PumpTurnTests {
-    @Test func `a loop that waits for long shows now and then that it has not stood still`() async throws {
+    @Test(.timeLimit(.minutes(1)))
+    func `a loop that waits for long shows now and then that it has not stood still`() async throws {
         let clock = LeapingClock()
         var configuration = InvalidationWorker.Configuration()
         configuration.leadershipInterval = .seconds(95)
