@@ -15,7 +15,7 @@ import Testing
     private static let redisPassword = "Rd5ecr3t@a/b?c"
     private static let wrongPassword = "Wr5ecr3t@a/b?c"
 
-    /// What each command wants beside the settings; the others want nothing, or are run for as long as they are let.
+    /// What each command wants beside the settings; the others want nothing.
     private static let arguments: [String: [[String]]] = [
         "lookup": [["--detector", "1"]],
         "invalidate": [["--detector", "1"], ["--all"]],
@@ -26,6 +26,9 @@ import Testing
         "audit": [["--all", "--json"]],
         "explain": [["--detector", "1"]],
     ]
+
+    /// The commands that do not end by themselves.
+    private static let endless: Set = ["run", "watch", "top"]
 
     /// The settings that are secret, in one situation.
     private struct Situation {
@@ -129,17 +132,37 @@ import Testing
         return names.filter { $0 != "demo" && $0 != "help" && $0 != "See" }
     }
 
-    /// Runs a command to its end, or until it is told to end.
+    /// All that a command writes until its end, which comes by itself or, of one that has none, by a signal three seconds after its
+    /// first word. One that does neither is killed after two minutes.
     private func everything(_ arguments: [String], _ environment: [String: String]) async throws -> String {
+        let endless = arguments.first.map(Self.endless.contains) ?? false
         let result = try await Subprocess.run(
             .name("timeout"),
-            arguments: Arguments(["--signal=TERM", "--kill-after=20", "3", freshetExecutable] + arguments),
+            arguments: Arguments(
+                ["--kill-after=20", "120", "sh", "-c", #"exec "$@" 2>&1"#, "sh", freshetExecutable] + arguments
+            ),
             environment: cleanEnvironment(environment),
             input: .none,
-            output: .string(limit: 64 * 1_024 * 1_024),
-            error: .string(limit: 64 * 1_024 * 1_024)
-        )
-        return result.standardOutput + result.standardError
+            output: .sequence,
+            error: .discarded
+        ) { execution in
+            var lines: [String] = []
+            try await withThrowingTaskGroup(of: Void.self) { tasks in
+                for try await line in execution.standardOutput.strings() {
+                    lines.append(line)
+                    guard endless, lines.count == 1 else { continue }
+                    tasks.addTask {
+                        try await Task.sleep(for: .seconds(3))
+                        try execution.send(signal: .terminate)
+                    }
+                }
+                // It has ended, perhaps before its time.
+                tasks.cancelAll()
+            }
+            return lines
+        }
+        #expect(result.terminationStatus != .exited(124), "\(arguments.first ?? ""): no end in two minutes")
+        return result.closureResult.joined(separator: "\n")
     }
 
     /// Runs a command with the settings of a situation in its environment, in its flags, and in a file.
