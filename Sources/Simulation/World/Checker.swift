@@ -289,10 +289,11 @@ final class Checker {
         let identity = text(3)
         if !text(4).isEmpty { checkPromise(keys[0], in: server) }
         guard !snapshotText.isEmpty else {
-            // Nothing is promised of this server yet, and what was promised of another is over.
-            if let number = records.lastIndex(where: { $0.identities.contains(identity) }),
-                server.model.dataset.knowledge.server != number
-            {
+            // Nothing is promised of this server yet, and what was promised of another is over. A clean restart makes no other of it:
+            // what it had not journaled before, with its triggers off, nobody has applied.
+            let known = server.model.dataset.knowledge.server
+            let isTheSame = known >= 0 && records[known].identities.contains(identity)
+            if !isTheSame, let number = records.lastIndex(where: { $0.identities.contains(identity) }) {
                 server.model.dataset.knowledge.server = number
                 server.model.dataset.knowledge.moment = 0
             }

@@ -651,7 +651,8 @@ final class World: @unchecked Sendable {
 
     /// Switches the triggers, as soon as nobody is writing: it takes a lock.
     private func setTriggers(_ enabled: Bool, on server: PostgresServer) {
-        guard server.isUp, !scheduler.isOver else { return }
+        // Whoever waited to switch them off until the faults were over does not do it any more.
+        guard server.isUp, !scheduler.isOver, enabled || !isHealed else { return }
         guard !server.model.isBusy else {
             return scheduler.after(3_000_000) { [self] in setTriggers(enabled, on: server) }
         }
