@@ -18,8 +18,13 @@ final class ConnectionHandler: ChannelInboundHandler, @unchecked Sendable {
         case closed(RedisError)
     }
 
+    /// What is sent in one turn is written when it has so many bytes, those of some twenty commands.
+    private static let earlyWriteByteCount = 2_048
+
     private let configuration: RedisConfiguration
-    private var machine: ConnectionStateMachine<Request>
+    // Unchecked, because no access to it calls back: each is over before anything else can come here. A reply makes ten of them, and
+    // the checks were a tenth of what a reply costs.
+    @exclusivity(unchecked) private var machine: ConnectionStateMachine<Request>
     private var decoder = RESPDecoder()
     private var context: ChannelHandlerContext?
     private var notify: ((Event) -> Void)?
@@ -27,7 +32,9 @@ final class ConnectionHandler: ChannelInboundHandler, @unchecked Sendable {
     private var cause: (any Error)?
     private var wasReady = false
     /// What was sent in this turn of the event loop, and goes out at its end.
-    private var unwritten = ByteBuffer()
+    ///
+    /// Unchecked for the same reason.
+    @exclusivity(unchecked) private var unwritten = RESPEncoder()
 
     init(configuration: RedisConfiguration, handshake: Handshake? = nil) {
         self.configuration = configuration
@@ -45,16 +52,14 @@ final class ConnectionHandler: ChannelInboundHandler, @unchecked Sendable {
             close(lost())
             return
         }
-        var encoder = RESPEncoder()
+        let commands = machine.start()
         do {
-            for command in machine.start() {
-                try encoder.encode(command)
-            }
+            unwritten.encode(commands, bound: try RESPEncoder.bound(of: commands))
         } catch {
             close(error)
             return
         }
-        context.writeAndFlush(wrapOutboundOut(encoder.buffer), promise: nil)
+        write()
     }
 
     /// The requests that wait for replies, in order.
@@ -64,25 +69,27 @@ final class ConnectionHandler: ChannelInboundHandler, @unchecked Sendable {
     ///
     /// Returns false if the connection does not accept it.
     func send(_ request: Request) -> Bool {
-        guard let context, let place = machine.submit(request, replyCount: request.replyCount) else { return false }
+        guard let context, let place = machine.submit(request, replyCount: request.commands.count) else {
+            return false
+        }
         request.sent(on: self, place: place)
         // One write for all that is sent in this turn of the event loop. The closure runs in the same turn, behind the
         // requests that are queued already, so that nobody waits for it.
-        if unwritten.readableBytes == 0 {
-            unwritten = request.bytes
+        if unwritten.buffer.readableBytes == 0 {
             context.eventLoop.assumeIsolated().execute { [self] in
                 write()
             }
-        } else {
-            unwritten.writeImmutableBuffer(request.bytes)
         }
+        unwritten.encode(request.commands, bound: request.byteBound)
+        // But no more than the server can begin with: it works on that while the rest of this turn is run here.
+        if unwritten.buffer.readableBytes >= Self.earlyWriteByteCount { write() }
         return true
     }
 
     private func write() {
-        let bytes = unwritten
-        unwritten = ByteBuffer()
-        context?.writeAndFlush(wrapOutboundOut(bytes), promise: nil)
+        guard unwritten.buffer.readableBytes > 0 else { return }
+        context?.writeAndFlush(wrapOutboundOut(unwritten.buffer), promise: nil)
+        unwritten.clear()
     }
 
     /// The caller of a place was cancelled.

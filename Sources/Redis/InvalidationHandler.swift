@@ -77,9 +77,7 @@ final class InvalidationHandler: ChannelInboundHandler, @unchecked Sendable {
         }
         var encoder = RESPEncoder()
         do {
-            for command in commands {
-                try encoder.encode(command)
-            }
+            encoder.encode(commands, bound: try RESPEncoder.bound(of: commands))
         } catch {
             close(error)
             return

@@ -27,10 +27,13 @@ final class ParsedReply: Sendable {
 
     private let values: [Value]
     private let pieces: [[UInt8]]
+    /// The piece behind those; beside them because most replies have no other, and then need no array of pieces.
+    private let lastPiece: [UInt8]
 
-    init(values: [Value], pieces: [[UInt8]]) {
+    init(values: [Value], pieces: [[UInt8]], lastPiece: [UInt8]) {
         self.values = values
         self.pieces = pieces
+        self.lastPiece = lastPiece
     }
 
     subscript(position: Int) -> RedisReply {
@@ -48,6 +51,7 @@ final class ParsedReply: Sendable {
     private func bytes(_ text: Text) -> ArraySlice<UInt8> {
         // It lies nowhere: there may be no piece at all.
         guard text.count > 0 else { return [] }
-        return pieces[Int(text.piece)][Int(text.start)..<Int(text.start) + Int(text.count)]
+        let range = Int(text.start)..<Int(text.start) + Int(text.count)
+        return text.piece == pieces.count ? lastPiece[range] : pieces[Int(text.piece)][range]
     }
 }

@@ -86,6 +86,9 @@ struct Pipeline {
         if parts.count == 1, case .plain = parts[0], !Self.isAnyUnknown(replies) {
             return Outcome(replies: [replies])
         }
+        if parts.count == 1, case .transaction = parts[0] {
+            return Outcome(replies: [try Self.flattened(replies[...])])
+        }
         var rest = replies[...]
         var outcome = Outcome(replies: [])
         outcome.replies.reserveCapacity(batches.count)

@@ -22,7 +22,9 @@ struct RESPDecoder: ~Copyable {
     private let limits: ReplyLimits
     private var bytesOfReply = 0
 
-    private static let sliceLength = 16 * 1024
+    private static let sliceLength = 4 * 1024
+    /// The most bytes of one read that short strings are kept in one piece of memory for.
+    private static let pieceLength = 16 * 1024
 
     init(limits: ReplyLimits = ReplyLimits()) {
         self.limits = limits
@@ -53,7 +55,7 @@ struct RESPDecoder: ~Copyable {
         while let slice = buffer.readSlice(length: min(buffer.readableBytes, Self.sliceLength)), slice.readableBytes > 0
         {
             bytesOfReply += slice.readableBytes
-            builder.pointee.bytesAtHand = slice.readableBytes
+            builder.pointee.bytesAtHand = min(slice.readableBytes + buffer.readableBytes, Self.pieceLength)
             let status = slice.withUnsafeReadableBytes { bytes in
                 redisReaderFeed(reader, bytes.baseAddress?.assumingMemoryBound(to: CChar.self), bytes.count)
             }

@@ -10,42 +10,51 @@ struct RESPEncoder {
     private static let maximumByteCount = 1 << 30
     /// What the beginning of an array takes at the most.
     private static let headerLength = 1 + 19 + 2
+    /// As much memory is kept for what is encoded next; what needed more gives it back.
+    private static let keptByteCount = 64 * 1024
 
-    init() {}
-
-    /// An encoder with the room for some commands.
-    init(for commands: [RedisCommand]) throws(RedisError) {
-        let byteCount = commands.reduce(0) { $0 + Self.headerLength + $1.parts.byteCount }
+    /// How many bytes some commands take at the most.
+    ///
+    /// - Throws: ``RedisError`` where they are too many for ``encode(_:bound:)``.
+    static func bound(of commands: [RedisCommand]) throws(RedisError) -> Int {
+        let bound = commands.reduce(0) { $0 + Self.headerLength + $1.parts.byteCount }
         // Before any of it is copied; a buffer of more than 4 GiB would trap.
-        guard byteCount <= Self.maximumByteCount else {
+        guard bound <= Self.maximumByteCount else {
             let names = Set(commands.map(\.name)).sorted().joined(separator: ", ")
-            throw RedisError(.commandTooLarge, "\(names): \(byteCount) bytes at once are too many; send less at a time")
+            throw RedisError(.commandTooLarge, "\(names): \(bound) bytes at once are too many; send less at a time")
         }
-        buffer.reserveCapacity(byteCount)
+        return bound
     }
 
-    /// Adds a command.
-    mutating func encode(_ command: RedisCommand) throws(RedisError) {
-        guard command.parts.byteCount <= Self.maximumByteCount else {
-            throw RedisError(.commandTooLarge, "\(command.name) with \(command.parts.byteCount) bytes is too large")
-        }
+    /// Adds some commands.
+    ///
+    /// - Parameter bound: What ``bound(of:)`` says of them.
+    mutating func encode(_ commands: [RedisCommand], bound: Int) {
         // Pointers for the length of the call, because a buffer checks each write for its room; there is enough for all.
-        let bound = Self.headerLength + command.parts.byteCount
         buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: bound) { output in
-            output[0] = UInt8(ascii: "*")
-            var offset = 1
-            var divisor = 1
-            while command.parts.count / divisor >= 10 { divisor *= 10 }
-            while divisor > 0 {
-                output[offset] = UInt8(ascii: "0") + UInt8(truncatingIfNeeded: command.parts.count / divisor % 10)
+            var offset = 0
+            for command in commands {
+                output[offset] = UInt8(ascii: "*")
                 offset += 1
-                divisor /= 10
+                var divisor = 1
+                while command.parts.count / divisor >= 10 { divisor *= 10 }
+                while divisor > 0 {
+                    output[offset] = UInt8(ascii: "0") + UInt8(truncatingIfNeeded: command.parts.count / divisor % 10)
+                    offset += 1
+                    divisor /= 10
+                }
+                output[offset] = UInt8(ascii: "\r")
+                output[offset + 1] = UInt8(ascii: "\n")
+                offset += 2
+                UnsafeMutableRawBufferPointer(rebasing: output[offset...]).copyBytes(from: command.parts.encoded)
+                offset += command.parts.byteCount
             }
-            output[offset] = UInt8(ascii: "\r")
-            output[offset + 1] = UInt8(ascii: "\n")
-            offset += 2
-            UnsafeMutableRawBufferPointer(rebasing: output[offset...]).copyBytes(from: command.parts.encoded)
-            return offset + command.parts.byteCount
+            return offset
         }
+    }
+
+    /// Begins anew, in the same memory where nobody else has it any more.
+    mutating func clear() {
+        if buffer.capacity > Self.keptByteCount { buffer = ByteBuffer() } else { buffer.clear() }
     }
 }

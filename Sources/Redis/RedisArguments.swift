@@ -41,17 +41,35 @@ public struct RedisArguments: Sendable, Hashable {
 
     /// Adds one argument at the end that is put together from two texts.
     public mutating func append(_ text: String, followedBy rest: String) {
-        appendLength(text.utf8.count + rest.utf8.count)
-        encoded.append(contentsOf: text.utf8)
-        encoded.append(contentsOf: rest.utf8)
-        endLine()
+        let length = text.utf8.count + rest.utf8.count
+        // Put together on the stack, for the same reason as below.
+        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: length + Self.overhead) { memory in
+            var output = BulkStringWriter(memory)
+            output.write(length: length)
+            output.write(text)
+            output.write(rest)
+            output.endLine()
+            encoded.append(contentsOf: UnsafeBufferPointer(rebasing: memory[..<output.count]))
+        }
         count += 1
     }
 
-    /// Adds the arguments of others at the end.
-    public mutating func append(contentsOf others: RedisArguments) {
-        encoded.append(contentsOf: others.encoded)
-        count += others.count
+    /// Some arguments, one that is put together from two texts, and some more.
+    init(_ beginning: RedisArguments, _ text: String, followedBy rest: String, _ end: RedisArguments) {
+        let length = text.utf8.count + rest.utf8.count
+        let bound = beginning.byteCount + length + Self.overhead + end.byteCount
+        // In uninitialised memory, because an array checks each write for its room; there is enough for all.
+        encoded = Array(unsafeUninitializedCapacity: bound) { memory, written in
+            var output = BulkStringWriter(memory)
+            output.write(beginning.encoded)
+            output.write(length: length)
+            output.write(text)
+            output.write(rest)
+            output.endLine()
+            output.write(end.encoded)
+            written = output.count
+        }
+        count = beginning.count + 1 + end.count
     }
 
     /// Makes the room for an argument of so many bytes, and whatever else, so that adding them allocates once.
@@ -83,6 +101,45 @@ public struct RedisArguments: Sendable, Hashable {
             rest = rest[(line + 2)...].dropFirst(length + 2)
         }
         return arguments
+    }
+}
+
+/// Writes bulk strings into memory that has the room for them.
+private struct BulkStringWriter {
+    private let memory: UnsafeMutableBufferPointer<UInt8>
+    /// How many bytes have been written.
+    private(set) var count = 0
+
+    init(_ memory: UnsafeMutableBufferPointer<UInt8>) {
+        self.memory = memory
+    }
+
+    mutating func write(_ bytes: [UInt8]) {
+        count = memory[count...].initialize(fromContentsOf: bytes)
+    }
+
+    mutating func write(_ text: String) {
+        var text = text
+        text.withUTF8 { count = memory[count...].initialize(fromContentsOf: $0) }
+    }
+
+    mutating func write(length: Int) {
+        memory[count] = UInt8(ascii: "$")
+        count += 1
+        var divisor = 1
+        while length / divisor >= 10 { divisor *= 10 }
+        while divisor > 0 {
+            memory[count] = UInt8(ascii: "0") + UInt8(truncatingIfNeeded: length / divisor % 10)
+            count += 1
+            divisor /= 10
+        }
+        endLine()
+    }
+
+    mutating func endLine() {
+        memory[count] = UInt8(ascii: "\r")
+        memory[count + 1] = UInt8(ascii: "\n")
+        count += 2
     }
 }
 

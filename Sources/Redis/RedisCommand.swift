@@ -24,10 +24,7 @@ public struct RedisCommand: Sendable, Hashable {
     ///
     /// The quickest way to many commands that differ in one key.
     public init(_ beginning: RedisArguments, key prefix: String, _ suffix: String, _ end: RedisArguments) {
-        parts = beginning
-        parts.reserve(prefix.utf8.count + suffix.utf8.count + end.byteCount)
-        parts.append(prefix, followedBy: suffix)
-        parts.append(contentsOf: end)
+        parts = RedisArguments(beginning, prefix, followedBy: suffix, end)
     }
 
     /// Adds one argument at the end.

@@ -12,6 +12,8 @@ internal import NIOPosix
 /// A call is never repeated by itself.
 public final class RedisNode: RedisClient {
     private let configuration: RedisConfiguration
+    /// The configuration's, in the event loop's unit: to convert it takes as long as encoding a command.
+    private let commandTimeLimit: TimeAmount
     private let core: NodeCore
     private let scripts = ScriptCache()
 
@@ -47,6 +49,7 @@ public final class RedisNode: RedisClient {
 
     init(_ configuration: RedisConfiguration, connector: Connector, eventLoop: any EventLoop, logger: Logger) {
         self.configuration = configuration
+        commandTimeLimit = TimeAmount(configuration.commandTimeLimit)
         core = NodeCore(configuration: configuration, connector: connector, eventLoop: eventLoop, logger: logger)
         executor = EventLoopExecutor(eventLoop)
     }
@@ -66,9 +69,9 @@ public final class RedisNode: RedisClient {
         _ batches: [RedisBatch],
         timeLimit: Duration? = nil
     ) async throws(RedisError) -> [[RedisReply]] {
-        let limit = timeLimit ?? configuration.commandTimeLimit
+        let limit = timeLimit.map { TimeAmount($0) } ?? commandTimeLimit
         // Only scripts may need a second round trip within the limit.
-        let start = batches.contains(where: \.hasScript) ? ContinuousClock.now : nil
+        let start = batches.contains(where: \.hasScript) ? NIODeadline.now() : nil
         let pipeline = Pipeline(batches, hash: scripts.hash)
         guard !pipeline.commands.isEmpty else {
             return batches.map { _ in [] }
@@ -81,7 +84,7 @@ public final class RedisNode: RedisClient {
         guard !outcome.unknown.isEmpty else { return outcome.replies }
 
         let commands = Pipeline.resending(outcome.unknown, of: batches)
-        let rest = limit - (start?.duration(to: .now) ?? .zero)
+        let rest = limit - (start.map { .now() - $0 } ?? .zero)
         guard rest > .zero else {
             throw RedisError(.timedOut, "no time left to resend the scripts that \(configuration) does not know")
         }
@@ -97,7 +100,10 @@ public final class RedisNode: RedisClient {
         key _: String,
         timeLimit: Duration? = nil
     ) async throws(RedisError) -> RedisReply {
-        let replies = try await core.replies(to: [command], timeLimit: timeLimit ?? configuration.commandTimeLimit)
+        let replies = try await core.replies(
+            to: [command],
+            timeLimit: timeLimit.map { TimeAmount($0) } ?? commandTimeLimit
+        )
         guard let reply = replies.first else { throw RedisError(.protocolViolation, "\(command.name) got no reply") }
         return reply
     }

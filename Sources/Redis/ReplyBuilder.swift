@@ -17,6 +17,8 @@ struct ReplyBuilder {
     /// How many bytes the strings of this reply have so far, and those of the last one had: the next is often as large.
     private var storedCount = 0
     private var lastStoredCount = 0
+    /// How many values the last reply had, for the same reason.
+    private var lastValueCount = 0
     private var finished: RedisReply?
     private var outermostCount = 0
     private var elementCount = 0
@@ -27,6 +29,8 @@ struct ReplyBuilder {
     private(set) var problem: String?
 
     private static let smallestPiece = 128
+    /// The most values for which memory is taken because the last reply had as many.
+    private static let mostExpectedValues = 1_024
 
     init(maximumElements: Int) {
         self.maximumElements = maximumElements
@@ -50,6 +54,7 @@ struct ReplyBuilder {
         if open.isEmpty {
             // It needs no place in the table: its elements are the first there.
             outermostCount = count
+            values.reserveCapacity(max(count, min(lastValueCount, Self.mostExpectedValues)))
         } else {
             put(.array(first: Int32(values.count), count: Int32(count)))
         }
@@ -117,8 +122,9 @@ struct ReplyBuilder {
     private mutating func closeArrays() {
         while let last = open.last, last.next == last.end { open.removeLast() }
         guard open.isEmpty else { return }
-        if !piece.isEmpty { pieces.append(piece) }
-        finished = .array(RedisReplies(ParsedReply(values: values, pieces: pieces), 0..<outermostCount))
+        let reply = ParsedReply(values: values, pieces: pieces, lastPiece: piece)
+        finished = .array(RedisReplies(reply, 0..<outermostCount))
+        lastValueCount = values.count
         values = []
         pieces = []
         piece = []

@@ -1,6 +1,6 @@
 internal import NIOCore
 
-/// A caller's pipeline on its way: encoded, then waiting for a connection or for replies, then done.
+/// A caller's pipeline on its way: waiting for a connection, then for replies, then done.
 ///
 /// `@unchecked Sendable` because everything that changes is touched on the node's event loop only.
 final class Request: @unchecked Sendable {
@@ -13,19 +13,22 @@ final class Request: @unchecked Sendable {
         case done
     }
 
-    let bytes: ByteBuffer
-    let replyCount: Int
+    /// What is sent; there is a reply for each.
+    let commands: [RedisCommand]
+    /// How many bytes that is at the most, as ``RESPEncoder/bound(of:)`` says.
+    let byteBound: Int
     let timeLimit: TimeAmount
 
-    private var state = State.created(isCancelled: false)
+    // Unchecked, because no access to it calls back: the completion is called when it is over.
+    @exclusivity(unchecked) private var state = State.created(isCancelled: false)
     /// Where its replies will arrive.
     private(set) var place: (connection: ConnectionHandler, place: UInt64)?
     /// When its time is over.
     var deadline = NIODeadline.distantFuture
 
-    init(bytes: ByteBuffer, replyCount: Int, timeLimit: TimeAmount) {
-        self.bytes = bytes
-        self.replyCount = replyCount
+    init(commands: [RedisCommand], byteBound: Int, timeLimit: TimeAmount) {
+        self.commands = commands
+        self.byteBound = byteBound
         self.timeLimit = timeLimit
     }
 

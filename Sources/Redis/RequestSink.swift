@@ -13,12 +13,9 @@ protocol RequestSink: AnyObject, Sendable {
 
 extension RequestSink {
     /// Sends some commands as one pipeline and waits for their replies.
-    func replies(to commands: [RedisCommand], timeLimit: Duration) async throws(RedisError) -> [RedisReply] {
-        var encoder = try RESPEncoder(for: commands)
-        for command in commands {
-            try encoder.encode(command)
-        }
-        let request = Request(bytes: encoder.buffer, replyCount: commands.count, timeLimit: TimeAmount(timeLimit))
+    func replies(to commands: [RedisCommand], timeLimit: TimeAmount) async throws(RedisError) -> [RedisReply] {
+        let bound = try RESPEncoder.bound(of: commands)
+        let request = Request(commands: commands, byteBound: bound, timeLimit: timeLimit)
         let result: Result<[RedisReply], RedisError> = await withTaskCancellationHandler {
             // Unchecked, because a request completes once whatever happens: its state says so, and its tests.
             await withUnsafeContinuation { continuation in

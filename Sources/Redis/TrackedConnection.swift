@@ -82,7 +82,7 @@ public final class TrackedConnection: Sendable {
     ) async throws(RedisError) -> [[RedisReply]] {
         let pipeline = Pipeline(batches) { _ in nil }
         guard !pipeline.commands.isEmpty else { return batches.map { _ in [] } }
-        let limit = timeLimit ?? configuration.commandTimeLimit
+        let limit = TimeAmount(timeLimit ?? configuration.commandTimeLimit)
         let replies = try await core.replies(to: pipeline.commands, timeLimit: limit)
         return try pipeline.outcome(of: replies, batches: batches).replies
     }

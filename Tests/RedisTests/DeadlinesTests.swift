@@ -22,7 +22,7 @@ struct DeadlinesTests {
         }
 
         func request(_ limit: TimeAmount) -> Request {
-            let request = Request(bytes: ByteBuffer(), replyCount: 1, timeLimit: limit)
+            let request = Request(commands: [], byteBound: 0, timeLimit: limit)
             _ = request.begin { _ in }
             requests.append(request)
             return request
@@ -62,7 +62,7 @@ struct DeadlinesTests {
         } expire: { _ in
         }
         do {
-            let request = Request(bytes: ByteBuffer(), replyCount: 1, timeLimit: .seconds(1))
+            let request = Request(commands: [], byteBound: 0, timeLimit: .seconds(1))
             deadlines.watch(request)
             kept = request
         }

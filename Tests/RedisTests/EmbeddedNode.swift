@@ -77,9 +77,8 @@ final class Submission {
     private(set) var result: Result<[RedisReply], RedisError>?
 
     init(_ command: RedisCommand, timeLimit: TimeAmount = .seconds(2)) throws {
-        var encoder = RESPEncoder()
-        try encoder.encode(command)
-        request = Request(bytes: encoder.buffer, replyCount: 1, timeLimit: timeLimit)
+        let bound = try RESPEncoder.bound(of: [command])
+        request = Request(commands: [command], byteBound: bound, timeLimit: timeLimit)
     }
 
     func complete(_ result: Result<[RedisReply], RedisError>) {

@@ -22,6 +22,26 @@ struct EventLoopExecutorTests {
         #expect(!isOnEventLoop(of: loop))
     }
 
+    @Test func `jobs that become ready while others are run are run as well, and each task's in their order`() async {
+        let loop = MultiThreadedEventLoopGroup.singleton.next()
+        let executor = EventLoopExecutor(loop)
+        let places = await withTaskGroup(of: [Bool].self) { tasks in
+            for _ in 0..<64 {
+                tasks.addTask(executorPreference: executor) {
+                    var places: [Bool] = []
+                    for _ in 0..<100 {
+                        await Task.yield()
+                        async let child = isOnEventLoop(of: loop)
+                        places.append(await child && isOnEventLoop(of: loop))
+                    }
+                    return places
+                }
+            }
+            return await tasks.reduce(into: []) { $0 += $1 }
+        }
+        #expect(places == Array(repeating: true, count: 6_400))
+    }
+
     @Test func `a call from the executor is cancelled like any other`() async {
         let node = RedisNode(
             RedisConfiguration(endpoint: .unix(path: "/nonexistent/redis.sock")),

@@ -46,6 +46,26 @@ import Testing
         #expect(first.replies == [.simple("PONG")])
     }
 
+    @Test func `much that is sent in one turn of the event loop begins to go out before its end, in order`() throws {
+        let node = EmbeddedNode()
+        let first = try node.submit(ping)
+        let channel = try node.openAndGreet()
+        _ = try channel.sentCommands()
+        try channel.reply("+PONG\r\n")
+        #expect(first.replies == [.simple("PONG")])
+        let others = try (0..<100).map { try Submission(RedisCommand("GET", .string("\($0) of a hundred keys"))) }
+        for other in others {
+            node.core.submit(other.request, other.complete)
+        }
+        let early = try channel.sentCommands()
+        #expect((20..<100).contains(early.count))
+        node.loop.run()
+        let sent = try early + channel.sentCommands()
+        #expect(sent == (0..<100).map { "GET \($0) of a hundred keys" })
+        try channel.reply((0..<100).map { ":\($0)\r\n" }.joined())
+        #expect(others.map { $0.replies } == (0..<100).map { [.integer($0)] })
+    }
+
     @Test func `a refused attempt fails all who wait, and those who call during the pause`() throws {
         let node = EmbeddedNode()
         let first = try node.submit(ping)

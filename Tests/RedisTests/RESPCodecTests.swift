@@ -25,12 +25,16 @@ import Testing
         }
     }
 
-    @Test func `a command is an array of bulk strings`() throws {
+    private func encoded(_ commands: [RedisCommand]) throws -> ByteBuffer {
         var encoder = RESPEncoder()
-        try encoder.encode(RedisCommand("SET", "k\u{e9}y", .bytes([0, 13, 10]), -7, ""))
-        try encoder.encode(RedisCommand("PING"))
+        encoder.encode(commands, bound: try RESPEncoder.bound(of: commands))
+        return encoder.buffer
+    }
+
+    @Test func `a command is an array of bulk strings`() throws {
+        let set = RedisCommand("SET", "k\u{e9}y", .bytes([0, 13, 10]), -7, "")
         let expected = "*5\r\n$3\r\nSET\r\n$4\r\nk\u{e9}y\r\n$3\r\n\0\r\n\r\n$2\r\n-7\r\n$0\r\n\r\n*1\r\n$4\r\nPING\r\n"
-        #expect(String(buffer: encoder.buffer) == expected)
+        #expect(try String(buffer: encoded([set, RedisCommand("PING")])) == expected)
     }
 
     /// What hiredis writes for a command.
@@ -57,10 +61,9 @@ import Testing
             }
             var command = RedisCommand("COMMAND")
             for argument in arguments { command.append(.bytes(argument)) }
-            var encoder = RESPEncoder()
-            try encoder.encode(command)
-            #expect(Array(encoder.buffer.readableBytesView) == formattedByHiredis([Array("COMMAND".utf8)] + arguments))
-            #expect(command.arguments == [Array("COMMAND".utf8)] + arguments)
+            let words = [Array("COMMAND".utf8)] + arguments
+            #expect(try Array(encoded([command]).readableBytesView) == formattedByHiredis(words))
+            #expect(command.arguments == words)
         }
     }
 
@@ -74,11 +77,9 @@ import Testing
 
     @Test func `what is encoded decodes to its arguments`() throws {
         let command = RedisCommand("EVAL", "return 1", 0, .bytes(Array(0...255)), .init(UInt64.max), "")
-        var encoder = RESPEncoder()
-        try encoder.encode(command)
         var decoder = RESPDecoder()
         var replies: [RedisReply] = []
-        try decoder.decode(encoder.buffer) { replies.append($0) }
+        try decoder.decode(encoded([command])) { replies.append($0) }
         #expect(replies == [.array(command.arguments.map { .bulk($0) })])
         #expect(command.arguments.count == 6)
         #expect(command.name == "EVAL")
