@@ -88,6 +88,8 @@ struct CacheReader<Key: Hashable & Sendable, Value: Sendable>: Sendable {
     private struct BucketReading {
         var number: Int
         var head: Head
+        /// The Postgres of the head, as it came: it is read by those only who have to know it.
+        private var postgresReply = RedisReply.null
         var time: RedisTime?
         var trust: Trust
 
@@ -101,6 +103,7 @@ struct CacheReader<Key: Hashable & Sendable, Value: Sendable>: Sendable {
             }
             if case .array(let fields)? = replies.first {
                 head = Head(fields)
+                if fields.count > 3 { postgresReply = fields[3] }
             } else {
                 head = .absent
             }
@@ -109,7 +112,9 @@ struct CacheReader<Key: Hashable & Sendable, Value: Sendable>: Sendable {
         }
 
         func hasApplied(_ token: ReadToken) -> Bool {
-            trust == .healthy && token.isApplied(in: head)
+            var head = head
+            head.postgres = postgresReply.string
+            return trust == .healthy && token.isApplied(in: head)
         }
 
         func miss(_ reason: MissReason, entity: Generation? = nil, variant: Generation? = nil) -> Miss {
@@ -118,7 +123,7 @@ struct CacheReader<Key: Hashable & Sendable, Value: Sendable>: Sendable {
                 generations: Generations(namespace: head.generation, entity: entity, variant: variant),
                 bucket: number,
                 readAt: time,
-                postgres: head.postgres,
+                postgres: postgresReply.string,
                 trust: trust
             )
         }
@@ -144,7 +149,9 @@ struct CacheReader<Key: Hashable & Sendable, Value: Sendable>: Sendable {
             replies = tracked
         } else {
             nearRead = nil
-            replies = try await transact(batches)
+            let answered = try await redis.send(batches, timeLimit: nil)
+            let refused = Self.refused(answered)
+            replies = refused.isEmpty ? answered : try await sendPlain(batches, instead: refused, of: answered)
         }
 
         let isKept = nearRead != nil
@@ -193,19 +200,20 @@ struct CacheReader<Key: Hashable & Sendable, Value: Sendable>: Sendable {
         let namespace = definition.namespace
         if keys.isEmpty { return namespace.buckets.map { Chunk(bucket: $0) } }
         var chunks: [Chunk] = []
-        // By bucket, the chunk that takes in more.
-        var open = Array(repeating: -1, count: namespace.bucketCount)
         var start = 0
         while start < keys.count {
             let entity = definition.entity(keys[start])
             var end = start + 1
             while end < keys.count, definition.entity(keys[end]) == entity { end += 1 }
             let bucket = namespace.bucket(of: entity)
-            if open[bucket] < 0 || chunks[open[bucket]].entities.count >= Self.entitiesPerTransaction {
-                open[bucket] = chunks.count
-                chunks.append(Chunk(bucket: bucket))
+            // The last one of a bucket takes in more. There are few: buckets, and hundreds of entities.
+            if let open = chunks.lastIndex(where: { $0.bucket == bucket }),
+                chunks[open].entities.count < Self.entitiesPerTransaction
+            {
+                chunks[open].entities.append((entity, start..<end))
+            } else {
+                chunks.append(Chunk(bucket: bucket, entities: [(entity, start..<end)]))
             }
-            chunks[open[bucket]].entities.append((entity, start..<end))
             start = end
         }
         return chunks
@@ -246,14 +254,21 @@ struct CacheReader<Key: Hashable & Sendable, Value: Sendable>: Sendable {
         return fields
     }
 
-    /// Sends transactions that only read, and reads what was refused once more without one: a full Redis queues nothing.
+    /// Which transactions were refused because the server is full: it queues nothing then.
+    private static func refused(_ replies: [[RedisReply]]) -> [Int] {
+        replies.indices.filter { replies[$0].first?.error?.code == .outOfMemory }
+    }
+
+    /// Reads what was refused once more without a transaction.
     ///
     /// What a transaction gives is that the head and the entries are of one dataset. Without it the head is read before the
     /// entries and behind them: a dataset that was exchanged in between, or a pass, shows in the time that is vouched for.
-    private func transact(_ batches: [RedisBatch]) async throws(RedisError) -> [[RedisReply]] {
-        var replies = try await redis.send(batches)
-        let refused = replies.indices.filter { replies[$0].first?.error?.code == .outOfMemory }
-        guard !refused.isEmpty else { return replies }
+    private func sendPlain(
+        _ batches: [RedisBatch],
+        instead refused: [Int],
+        of replies: [[RedisReply]]
+    ) async throws(RedisError) -> [[RedisReply]] {
+        var replies = replies
         let plain = refused.map { index in
             let commands = batches[index].commands
             return RedisBatch(key: batches[index].key, commands: commands + commands.prefix(1))
@@ -371,14 +386,14 @@ extension RedisArguments {
 }
 
 extension Head {
-    /// The head out of the reply to `readerFields`, with or without `snapshotField` behind them.
+    /// The head out of the reply to `readerFields`, with or without `snapshotField` behind them, and without its Postgres.
     fileprivate init(_ fields: RedisReplies) {
         func field(_ index: Int) -> RedisReply { index < fields.count ? fields[index] : .null }
         self.init(
             generation: field(0).bytes.flatMap { Generation(utf8: $0) },
             vouched: field(1).int64,
             lease: field(2).int64,
-            postgres: field(3).string,
+            postgres: nil,
             isSwitchedOff: field(4).string == "off",
             snapshot: field(5).string.flatMap { TransactionSnapshot($0) }
         )

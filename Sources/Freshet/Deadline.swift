@@ -1,14 +1,13 @@
 import Surroundings
 
-/// Does something until a deadline, if there is one; then it is cancelled.
+/// Does something until a deadline; then it is cancelled.
 ///
 /// - Throws: ``CacheError/Code/deadlineExceeded``, or what `body` throws.
 func before<Result: Sendable>(
-    _ deadline: ContinuousClock.Instant?,
+    _ deadline: ContinuousClock.Instant,
     _ surroundings: Surroundings,
     _ body: @escaping @Sendable () async throws -> Result
 ) async throws -> Result {
-    guard let deadline else { return try await body() }
     return try await withThrowingTaskGroup(of: Result?.self) { group in
         group.addTask { try await body() }
         group.addTask {

@@ -78,16 +78,19 @@ public struct WorkflowLookup: Service {
         deadline: ContinuousClock.Instant? = nil
     ) async throws -> WorkflowAnswer {
         let detectorIDs = Self.ascending(detectorIDs)
-        let environments: [DetectorEnvironment] = environment == .global ? [.global] : [.global, environment]
-        let keys = detectorIDs.flatMap { id in
-            environments.map { DetectorWorkflowsKey(detectorID: id, environment: $0) }
+        let setCount = environment == .global ? 1 : 2
+        var keys: [DetectorWorkflowsKey] = []
+        keys.reserveCapacity(setCount * detectorIDs.count)
+        for id in detectorIDs {
+            keys.append(DetectorWorkflowsKey(detectorID: id, environment: .global))
+            if setCount > 1 { keys.append(DetectorWorkflowsKey(detectorID: id, environment: environment)) }
         }
         let (trust, answers) = try await cache.answers(for: keys, after: token, deadline: deadline)
         let detectors = detectorIDs.indices.map { index in
             DetectorWorkflows(
                 id: detectorIDs[index],
-                global: answers[index * environments.count],
-                own: environments.count > 1 ? answers[index * environments.count + 1] : nil
+                global: answers[index * setCount],
+                own: setCount > 1 ? answers[index * setCount + 1] : nil
             )
         }
         return WorkflowAnswer(trust: trust, detectors: detectors)
