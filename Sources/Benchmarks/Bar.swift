@@ -15,6 +15,15 @@ struct Bar {
     var limit: Limit
     /// What the figure came from.
     var origin: String
+    /// The single runs that were measured, and those of what they are held against; nil where there are none.
+    var measured: Distribution?
+    var baseline: Distribution?
+    /// What the figure is about, and further figures with their units in their names: for programs, and for the plots.
+    var labels: [String: String] = [:]
+    var figures: [String: Double] = [:]
+    /// The benchmark that it is of, and what was the same on both sides.
+    var benchmark = ""
+    var heldEqual = ""
 
     var isMet: Bool {
         switch limit {
@@ -39,7 +48,9 @@ extension Bar: CustomStringConvertible {
             case .none: "    "
             case .atMost, .atLeast: isMet ? "ok  " : "MISS"
             }
+        let spread = [measured, baseline].compactMap { $0 }.map { "\($0)" }.joined(separator: " / ")
         return "\(verdict) \(Self.padded(Self.text(figure), 8)) \(Self.padded(bar, 7))  \(name): \(origin)"
+            + (spread.isEmpty ? "" : "; \(spread)")
     }
 
     /// A number with two digits behind the point.
@@ -54,9 +65,11 @@ extension Bar: CustomStringConvertible {
     }
 }
 
-extension Bar: Encodable {
+extension Bar: Codable {
     private enum Key: String, CodingKey {
-        case name, figure, atMost = "at_most", atLeast = "at_least", isMet = "is_met", origin
+        case name, figure, atMost = "at_most", atLeast = "at_least", isMet = "is_met", origin, measured, baseline,
+            labels
+        case figures, benchmark, heldEqual = "held_equal"
     }
 
     func encode(to encoder: any Encoder) throws {
@@ -71,5 +84,31 @@ extension Bar: Encodable {
         }
         try values.encode(isMet, forKey: .isMet)
         try values.encode(origin, forKey: .origin)
+        try values.encodeIfPresent(measured, forKey: .measured)
+        try values.encodeIfPresent(baseline, forKey: .baseline)
+        if !labels.isEmpty { try values.encode(labels, forKey: .labels) }
+        if !figures.isEmpty { try values.encode(figures.filter(\.value.isFinite), forKey: .figures) }
+        try values.encode(benchmark, forKey: .benchmark)
+        try values.encode(heldEqual, forKey: .heldEqual)
+    }
+
+    init(from decoder: any Decoder) throws {
+        let values = try decoder.container(keyedBy: Key.self)
+        name = try values.decode(String.self, forKey: .name)
+        figure = try values.decodeIfPresent(Double.self, forKey: .figure) ?? .nan
+        if let most = try values.decodeIfPresent(Double.self, forKey: .atMost) {
+            limit = .atMost(most)
+        } else if let least = try values.decodeIfPresent(Double.self, forKey: .atLeast) {
+            limit = .atLeast(least)
+        } else {
+            limit = .none
+        }
+        origin = try values.decode(String.self, forKey: .origin)
+        measured = try values.decodeIfPresent(Distribution.self, forKey: .measured)
+        baseline = try values.decodeIfPresent(Distribution.self, forKey: .baseline)
+        labels = try values.decodeIfPresent([String: String].self, forKey: .labels) ?? [:]
+        figures = try values.decodeIfPresent([String: Double].self, forKey: .figures) ?? [:]
+        benchmark = try values.decodeIfPresent(String.self, forKey: .benchmark) ?? ""
+        heldEqual = try values.decodeIfPresent(String.self, forKey: .heldEqual) ?? ""
     }
 }

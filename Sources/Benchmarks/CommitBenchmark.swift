@@ -9,6 +9,10 @@ import LocalServices
 
 struct CommitBenchmark: Benchmark {
     let name = "commit"
+    let heldEqual = """
+        the durable Postgres, the statement in one message, tables of the same columns and rows, the Redis, the keys raised in it, and \
+        how the end is seen; the floor journals nothing
+        """
 
     /// A kind of change, as both sides make it.
     private struct Change: Sendable {
@@ -168,7 +172,10 @@ struct CommitBenchmark: Benchmark {
                 name: "\(name), \(what)",
                 figure: figure / base,
                 limit: limit,
-                origin: "\(Int(figure)) / \(Int(base)) µs, of \(ours.count) and \(floor.count)"
+                origin: "\(Int(figure)) / \(Int(base)) µs, of \(ours.count) and \(floor.count)",
+                measured: Distribution(of: mine),
+                baseline: Distribution(of: least),
+                labels: ["change": name, "since": time == \.sinceSent ? "sending" : "acknowledgement"]
             )
         }
         return [

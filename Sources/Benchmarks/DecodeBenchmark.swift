@@ -4,6 +4,7 @@ import Keyspace
 /// How fast entries become workflows: 300 workflows, as one lookup of 50 detectors decodes them.
 struct DecodeBenchmark: Benchmark {
     let name = "decode"
+    let heldEqual = "the entries, which one side decodes and the other fetches"
 
     func run(on server: BenchmarkServer) async throws -> [Bar] {
         let redis = try BareRedis(server.unix)
@@ -29,13 +30,16 @@ struct DecodeBenchmark: Benchmark {
                 name: "decode, µs a workflow",
                 figure: times.ours / Double(count),
                 limit: .atMost(1),
-                origin: "\(Bar.text(times.ours)) µs for \(count) workflows with their checksums"
+                origin: "\(Bar.text(times.ours)) µs for \(count) workflows with their checksums",
+                measured: times.measured
             ),
             Bar(
                 name: "decode / round trip of the same bytes",
                 figure: times.ratio,
                 limit: .none,
-                origin: "\(Bar.text(times.ours)) µs / \(Bar.text(times.baseline)) µs, hiredis on a unix socket"
+                origin: "\(Bar.text(times.ours)) µs / \(Bar.text(times.baseline)) µs, hiredis on a unix socket",
+                measured: times.measured,
+                baseline: times.against
             ),
         ]
     }

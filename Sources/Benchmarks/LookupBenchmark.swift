@@ -6,6 +6,7 @@ import Redis
 /// What a warm lookup costs beside the same bytes fetched by a bare loop of hiredis, which blocks its thread.
 struct LookupBenchmark: Benchmark {
     let name = "lookup"
+    let heldEqual = "the Redis, the way to it, and the bytes that are sent, which are counted"
 
     func run(on server: BenchmarkServer) async throws -> [Bar] {
         var bars: [Bar] = []

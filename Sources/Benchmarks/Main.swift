@@ -10,6 +10,8 @@ import LocalServices
 /// Something that is measured and held to bars.
 protocol Benchmark: Sendable {
     var name: String { get }
+    /// What is the same on both sides of its figures, for who reads them.
+    var heldEqual: String { get }
     func run(on server: BenchmarkServer) async throws -> [Bar]
 }
 
@@ -59,7 +61,9 @@ struct Main: AsyncParsableCommand {
         var bars: [Bar] = []
         print("      figure     bar")
         for benchmark in Self.benchmarks where names.isEmpty || names.contains(benchmark.name) {
-            for bar in try await benchmark.run(on: server) {
+            for var bar in try await benchmark.run(on: server) {
+                bar.benchmark = benchmark.name
+                bar.heldEqual = benchmark.heldEqual
                 print(bar)
                 bars.append(bar)
             }

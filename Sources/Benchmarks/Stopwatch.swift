@@ -2,15 +2,18 @@ import Glibc
 
 /// Times two things that are to be compared, in turns, so that whatever else the machine is doing hits both.
 enum Stopwatch {
-    /// The medians of two things in microseconds.
+    /// The times of two things in microseconds.
     struct Pair {
-        var ours: Double
-        var baseline: Double
+        var measured: Distribution?
+        var against: Distribution?
 
+        /// The medians.
+        var ours: Double { measured?.median ?? .nan }
+        var baseline: Double { against?.median ?? .nan }
         var ratio: Double { ours / baseline }
     }
 
-    /// Times each thing `rounds` times `batch` times, batch by batch in turns, and returns the medians of single runs.
+    /// Times each thing `rounds` times `batch` times, batch by batch in turns, and returns the times of single runs.
     ///
     /// The first round warms up and does not count.
     static func compare(
@@ -25,7 +28,7 @@ enum Stopwatch {
             for _ in 0..<batch { times.ours.append(try await microseconds(ours)) }
             for _ in 0..<batch { times.baseline.append(try await microseconds(baseline)) }
         }
-        return Pair(ours: median(times.ours), baseline: median(times.baseline))
+        return Pair(measured: Distribution(of: times.ours), against: Distribution(of: times.baseline))
     }
 
     static func microseconds(_ body: () async throws -> Void) async rethrows -> Double {

@@ -5,6 +5,7 @@ import Subprocess
 /// How much goes through one connection that 64 tasks share, beside redis-benchmark with a pipeline of the same depth.
 struct ThroughputBenchmark: Benchmark {
     let name = "throughput"
+    let heldEqual = "the Redis, the socket, the command, and how many are under way"
 
     private let depth = 64
     private let count = 200_000
