@@ -160,9 +160,9 @@ let package = Package(
         .executableTarget(
             name: "Benchmarks",
             dependencies: [
-                "CAllocationCount", "CHiredis", "CLibPQ", "Freshet", "Keyspace", "LocalServices", "Redis",
-                argumentParser,
-                logging, subprocess,
+                "CAllocationCount", "CHiredis", "CLibPQ", "Freshet", "FreshetPostgres", "Keyspace", "LocalServices",
+                "Postgres",
+                "Redis", "Surroundings", argumentParser, logging, subprocess,
             ],
             swiftSettings: settings
         ),

@@ -1,0 +1,46 @@
+import LocalServices
+
+/// The executable `freshet` that was built beside this one.
+enum FreshetProgram {
+    /// The folder of this executable, which the others are built into as well.
+    static let folder = CommandLine.arguments[0].split(separator: "/", omittingEmptySubsequences: false).dropLast()
+        .joined(separator: "/")
+
+    /// Brings the schema up to date, and attaches the triggers.
+    static func migrate(conninfo: String, redis: String) async throws {
+        let migration = try program(["migrate", "--postgres", conninfo, "--redis", redis])
+        try await migration.start()
+        try await until("the triggers to be attached") { migration.ending != nil }
+        guard migration.ending == "it exited with status 0" else { throw NotWarm(description: try migration.log()) }
+        await migration.destroy()
+    }
+
+    /// A worker that leads.
+    static func worker(conninfo: String, redis: String) async throws -> LocalProgram {
+        let worker = try program([
+            "run", "--postgres", conninfo, "--redis", redis, "--http", "off", "--change-history", "0",
+        ])
+        do {
+            try await worker.start()
+            try await until("the worker to lead") { try worker.log().contains("Leading") }
+        } catch {
+            let log = (try? worker.log()) ?? ""
+            await worker.destroy()
+            throw NotWarm(description: "\(error): \(log)")
+        }
+        return worker
+    }
+
+    private static func program(_ arguments: [String]) throws -> LocalProgram {
+        try LocalProgram(executable: "\(folder)/freshet", arguments: arguments)
+    }
+
+    /// Asks again and again, for 30 seconds at most: a program says nothing when it is ready but to its log.
+    static func until(_ what: String, _ isTrue: () async throws -> Bool) async throws {
+        let end = ContinuousClock.now + .seconds(30)
+        while try await !isTrue() {
+            guard .now < end else { throw NotWarm(description: "waited 30 s for \(what)") }
+            try await Task.sleep(for: .milliseconds(20))
+        }
+    }
+}
