@@ -38,6 +38,11 @@ struct WarmCache {
         }
     }
 
+    /// Detectors that somebody else has filled.
+    init(filled detectors: [Int64]) {
+        self.detectors = detectors
+    }
+
     /// Fills an empty Redis.
     init(detectorCount: Int64, on redis: BareRedis) throws {
         detectors = Array(1...detectorCount)
