@@ -262,6 +262,7 @@ let package = Package(
             swiftSettings: settings
         ),
         .testTarget(name: "HistoryTests", dependencies: ["History"], swiftSettings: settings),
+        .testTarget(name: "BenchmarksTests", dependencies: ["Benchmarks", "Surroundings"], swiftSettings: settings),
         .testTarget(
             name: "SimulationTests",
             dependencies: ["Simulate", "Simulation", subprocess],
@@ -302,7 +303,8 @@ let package = Package(
 if Context.environment["FRESHET_UNITS"] != nil {
     package.targets.removeAll {
         [
-            "Benchmarks", "CAllocationCount", "Chaos", "CommitFloor", "ChaosTests", "FuzzTests", "IntegrationTests",
+            "Benchmarks", "BenchmarksTests", "CAllocationCount", "Chaos", "CommitFloor", "ChaosTests", "FuzzTests",
+            "IntegrationTests",
             "Simulate",
             "Simulation", "SimulationTests",
         ].contains($0.name)

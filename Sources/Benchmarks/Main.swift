@@ -37,14 +37,34 @@ struct Main: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Write the figures there, too, as JSON.", valueName: "file"))
     var json: String?
 
+    @Option(help: ArgumentHelp("Draw the figures into this folder, as SVG.", valueName: "folder"))
+    var plots: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Measure nothing, and draw what --json wrote there; may be said several times.",
+            valueName: "file"
+        )
+    )
+    var from: [String] = []
+
     func validate() throws {
         let known = Self.benchmarks.map(\.name)
         if let unknown = names.first(where: { !known.contains($0) }) {
             throw ValidationError("benchmark \(unknown): there is none; choose among \(known.joined(separator: ", "))")
         }
+        if !from.isEmpty, plots == nil || json != nil || !names.isEmpty {
+            throw ValidationError("--from draws what was measured before: say --plots FOLDER with it, and nothing else")
+        }
     }
 
     func run() async throws {
+        if !from.isEmpty {
+            try draw(
+                try from.flatMap { try JSONDecoder().decode([Bar].self, from: Data(contentsOf: URL(filePath: $0))) }
+            )
+            return
+        }
         let redis = try await LocalRedis.start(listensOnTCP: true)
         let result: Result<[Bar], any Error>
         do { result = .success(try await measure(on: BenchmarkServer(redis))) } catch { result = .failure(error) }
@@ -55,7 +75,13 @@ struct Main: AsyncParsableCommand {
             encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
             try encoder.encode(bars).write(to: URL(filePath: json))
         }
+        try draw(bars)
         if !bars.allSatisfy(\.isMet) { throw ExitCode(1) }
+    }
+
+    private func draw(_ bars: [Bar]) throws {
+        guard let plots else { return }
+        for name in try PlotFolder(path: plots).draw(bars) { print("drew \(plots)/\(name)") }
     }
 
     private func measure(on server: BenchmarkServer) async throws -> [Bar] {
