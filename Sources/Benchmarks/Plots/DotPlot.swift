@@ -68,7 +68,9 @@ struct DotPlot {
                 }
                 picture.mark(at: (x, middle), paint)
                 let words = text(value.number) + (value.worst.map { " to \(text($0))" } ?? "")
-                picture.write(words, at: (end + 10, middle + 4), size: 11, .quiet)
+                // Where there is no room to the right, to the left.
+                let fits = end + 10 + SVGPicture.width(of: words, size: 11) < width - 8
+                picture.write(words, at: (fits ? end + 10 : x - 10, middle + 4), size: 11, .quiet, fits ? .start : .end)
                 y += Self.lineHeight
             }
             y += Self.rowGap

@@ -112,7 +112,8 @@ struct ReadersBenchmark: Benchmark {
         let seconds = Double(ReadLoad.length.components.seconds)
         let statements = Double(cell.statements)
         let worst = milliseconds(outcome.staleness.max() ?? .zero)
-        let title = "\(cell.kind.rawValue == "none" ? "no cache" : cell.kind.rawValue), \(cell.rate) changes a second"
+        let cache = cell.kind == .none ? "no cache" : cell.kind.rawValue
+        let title = "\(cache), \(cell.rate) change\(cell.rate == 1 ? "" : "s") a second"
         let labels = ["cache": cell.kind.rawValue, "changes_per_second": "\(cell.rate)"]
         let keepsPromise = cell.kind == .remote || cell.kind == .near
         return [
