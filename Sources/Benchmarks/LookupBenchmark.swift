@@ -75,13 +75,17 @@ struct LookupBenchmark: Benchmark {
                 name: "warm lookup / bare hiredis, \(detectors), \(transport.name), \(place)",
                 figure: whole.ratio,
                 limit: .atMost(1.5),
-                origin: "\(Bar.text(whole.ours)) µs / \(Bar.text(whole.baseline)) µs"
+                origin: "\(Bar.text(whole.ours)) µs / \(Bar.text(whole.baseline)) µs",
+                measured: whole.measured,
+                baseline: whole.against
             ),
             Bar(
                 name: "  of which the client alone, without reading the answer",
                 figure: client.ratio,
                 limit: isOnEventLoop ? .atMost(1.5) : .none,
-                origin: "\(Bar.text(client.ours)) µs / \(Bar.text(client.baseline)) µs"
+                origin: "\(Bar.text(client.ours)) µs / \(Bar.text(client.baseline)) µs",
+                measured: client.measured,
+                baseline: client.against
             ),
         ]
     }

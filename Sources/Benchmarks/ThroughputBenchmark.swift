@@ -22,14 +22,16 @@ struct ThroughputBenchmark: Benchmark {
             rates.baseline.append(try await baseline(server, command))
         }
         await node.close()
-        let baseline = Stopwatch.median(rates.baseline)
-        return [("on the node's executor", rates.executor), ("on the pool", rates.pool)].map { place, rates in
-            let ours = Stopwatch.median(rates)
+        let (baseline, unit) = (Stopwatch.median(rates.baseline), "commands a second, of whole rounds")
+        return [("on the node's executor", rates.executor), ("on the pool", rates.pool)].map { place, ours in
+            let median = Stopwatch.median(ours)
             return Bar(
                 name: "\(depth) tasks on one connection / redis-benchmark -c 1 -P \(depth), \(place)",
-                figure: ours / baseline,
+                figure: median / baseline,
                 limit: .atLeast(0.6),
-                origin: "\(Int(ours)) / \(Int(baseline)) commands a second, unix socket"
+                origin: "\(Int(median)) / \(Int(baseline)) commands a second, unix socket",
+                measured: Distribution(of: ours, unit: unit),
+                baseline: Distribution(of: rates.baseline, unit: unit)
             )
         }
     }
