@@ -46,28 +46,15 @@ struct CommitStage: Sendable {
             )
         }
         let conninfo = postgres.connectionString(database: database)
-        let folder = CommandLine.arguments[0].split(separator: "/", omittingEmptySubsequences: false).dropLast()
-            .joined(separator: "/")
-        let freshet = "\(folder)/freshet"
         let redis = "unix://\(redisPath)"
-        let migration = try LocalProgram(
-            executable: freshet,
-            arguments: ["migrate", "--postgres", conninfo, "--redis", redis]
+        try await FreshetProgram.migrate(conninfo: conninfo, redis: redis)
+        let worker = try await FreshetProgram.worker(conninfo: conninfo, redis: redis)
+        let floor = try LocalProgram(
+            executable: "\(FreshetProgram.folder)/CommitFloor",
+            arguments: [conninfo, redisPath]
         )
-        try await migration.start()
-        try await until("the triggers to be attached") { migration.ending != nil }
-        guard migration.ending == "it exited with status 0" else { throw NotWarm(description: try migration.log()) }
-        await migration.destroy()
-
-        let worker = try LocalProgram(
-            executable: freshet,
-            arguments: ["run", "--postgres", conninfo, "--redis", redis, "--http", "off", "--change-history", "0"]
-        )
-        let floor = try LocalProgram(executable: "\(folder)/CommitFloor", arguments: [conninfo, redisPath])
-        try await worker.start()
         try await floor.start()
-        try await until("the worker to lead") { try worker.log().contains("Leading") }
-        try await until("the floor to listen") { try floor.log().contains("ready") }
+        try await FreshetProgram.until("the floor to listen") { try floor.log().contains("ready") }
         let stage = CommitStage(postgres: postgres, worker: worker, floor: floor, redisPath: redisPath)
         try stage.fill()
         return stage
@@ -120,14 +107,6 @@ struct CommitStage: Sendable {
     func onThread<Result: Sendable>(_ body: @escaping @Sendable () throws -> Result) async throws -> Result {
         try await withCheckedThrowingContinuation { continuation in
             DispatchQueue.global(qos: .userInitiated).async { continuation.resume(with: Swift.Result { try body() }) }
-        }
-    }
-
-    private static func until(_ what: String, _ isTrue: () throws -> Bool) async throws {
-        let end = ContinuousClock.now + .seconds(30)
-        while try !isTrue() {
-            guard .now < end else { throw NotWarm(description: "waited 30 s for \(what)") }
-            try await Task.sleep(for: .milliseconds(20))
         }
     }
 }
