@@ -172,6 +172,12 @@ let package = Package(
             dependencies: ["CHiredis", "CLibPQ"],
             linkerSettings: [.linkedLibrary("hiredis"), .linkedLibrary("pq")]
         ),
+        // The least that it takes to drain the journal, likewise.
+        .executableTarget(
+            name: "DrainFloor",
+            dependencies: ["CHiredis", "CLibPQ"],
+            linkerSettings: [.linkedLibrary("hiredis"), .linkedLibrary("pq")]
+        ),
 
         // The real code of readers and workers among models of the two servers, led step by step; `deploy/simulate` runs it.
         // No product.
@@ -303,10 +309,8 @@ let package = Package(
 if Context.environment["FRESHET_UNITS"] != nil {
     package.targets.removeAll {
         [
-            "Benchmarks", "BenchmarksTests", "CAllocationCount", "Chaos", "CommitFloor", "ChaosTests", "FuzzTests",
-            "IntegrationTests",
-            "Simulate",
-            "Simulation", "SimulationTests",
+            "Benchmarks", "BenchmarksTests", "CAllocationCount", "Chaos", "CommitFloor", "ChaosTests", "DrainFloor",
+            "FuzzTests", "IntegrationTests", "Simulate", "Simulation", "SimulationTests",
         ].contains($0.name)
     }
 }
@@ -320,7 +324,8 @@ if let libFuzzer = Context.environment["FRESHET_FUZZ"] {
     let command = package.targets.first { $0.name == "FreshetCommand" }
     package.products.removeAll { $0.name == "freshet" }
     package.targets.removeAll {
-        $0.isTest || ["Benchmarks", "CAllocationCount", "CommitFloor"].contains($0.name) || $0.name == "FreshetCommand"
+        $0.isTest || ["Benchmarks", "CAllocationCount", "CommitFloor", "DrainFloor"].contains($0.name)
+            || $0.name == "FreshetCommand"
     }
     for target in package.targets where target.type == .regular { target.swiftSettings?.append(coverage) }
     package.targets += [

@@ -1,0 +1,207 @@
+// How fast what is pending is drained, beside a C program that deletes the rows, bumps the same detectors with the same commands, and
+// commits (DrainFloor). Held equal on both sides: the Postgres, durable; the journal, its rows and its index; the Redis, its keys and what
+// is in them; what wakes them. Not equal, on purpose: the floor resolves nothing, proves nothing of the triggers, compares no mark, and
+// vouches for nothing.
+
+import LocalServices
+
+struct DrainBenchmark: Benchmark {
+    let name = "drain"
+
+    func run(on server: BenchmarkServer) async throws -> [Bar] {
+        guard case .unix(let redisPath) = server.unix else { throw NotWarm(description: "no unix socket") }
+        let stage = try await DrainStage.set(redisPath: redisPath)
+        do {
+            let bars = try await backlogs(stage) + claims(stage) + sustained(stage)
+            await stage.end()
+            return bars
+        } catch {
+            await stage.end()
+            throw error
+        }
+    }
+
+    // MARK: Backlogs
+
+    private func backlogs(_ stage: DrainStage) async throws -> [Bar] {
+        var bars: [Bar] = []
+        var perChange: [Int: Double] = [:]
+        for (count, turns) in [(1_000, 15), (10_000, 7), (100_000, 5), (1_000_000, 2)] {
+            var times: [DrainStage.Side: [Double]] = [:]
+            // The first turn warms up, and does not count.
+            for turn in (count == 1_000 ? 0 : 1)...turns {
+                for side in DrainStage.Side.allCases {
+                    let time = try await stage.drain(count, by: side)
+                    if turn > 0 { times[side, default: []].append(time) }
+                }
+            }
+            let (ours, floor) = (Stopwatch.median(times[.ours] ?? []), Stopwatch.median(times[.floor] ?? []))
+            perChange[count] = ours / Double(count)
+            let collapses = count > DrainStage.detectorCount
+            bars.append(
+                Bar(
+                    name: "\(count) changes\(collapses ? ", collapsed" : ""), changes a second / floor",
+                    figure: floor / ours,
+                    limit: .atLeast(0.7),
+                    origin: "\(Self.rate(count, ours)) / \(Self.rate(count, floor)) a second; "
+                        + "\(Int(ours / 1_000)) / \(Int(floor / 1_000)) ms, medians of \(turns)"
+                )
+            )
+        }
+        let (few, many) = (perChange[1_000] ?? .nan, perChange[100_000] ?? .nan)
+        bars.append(
+            Bar(
+                name: "a change of 100,000 / a change of 1,000",
+                figure: many / few,
+                limit: .atMost(1),
+                origin: "\(Bar.text(many)) / \(Bar.text(few)) µs"
+            )
+        )
+        return bars
+    }
+
+    private static func rate(_ count: Int, _ microseconds: Double) -> Int { Int(Double(count) / microseconds * 1e6) }
+
+    // MARK: A snapshot that is held open
+
+    /// Four clients, as many changes a second, each of a detector.
+    private static let load =
+        "\\set id random(1, \(DrainStage.detectorCount))\n"
+        + "UPDATE workflow_engine_detector SET enabled = NOT enabled WHERE id = :id;"
+
+    private func claims(_ stage: DrainStage) async throws -> [Bar] {
+        let pgbench = try await PgBench()
+        let (count, rounds, seconds, rate) = (100_000, 2, 7, 300)
+        var claims: (held: [Double], free: [Double]) = ([], [])
+        var drains: (held: [Double], free: [Double]) = ([], [])
+        func load() async throws -> [Double] {
+            try stage.letGo(.ours)
+            let start = try stage.logLength()
+            _ = try await pgbench.runsPerSecond(
+                of: Self.load,
+                at: stage.stage.conninfo(),
+                clients: 4,
+                seconds: seconds,
+                rate: rate
+            )
+            let claims = try stage.claims(since: start)
+            try await stage.hold(.ours, collapses: false)
+            return claims
+        }
+        try await vacuumByItself(true, stage)
+        for _ in 0..<rounds {
+            drains.free.append(try await stage.drain(count, by: .ours))
+            claims.free += try await load()
+            let holder = try stage.postgres()
+            try holder.execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM freshet.change")
+            // With it, all of these rows stay, in the table and in its index.
+            drains.held.append(try await stage.drain(count, by: .ours, rowsLeft: true))
+            claims.held += try await load()
+            try holder.execute("COMMIT")
+            try stage.postgres().execute("VACUUM freshet.change, freshet.fence")
+        }
+        try await vacuumByItself(false, stage)
+        let quantiles = [0.5, 0.99].map { share in
+            (Stopwatch.quantile(share, of: claims.held), Stopwatch.quantile(share, of: claims.free))
+        }
+        func bar(_ what: String, _ held: Double, _ free: Double, _ limit: Bar.Limit) -> Bar {
+            Bar(
+                name: "a snapshot held open, \(count) dead rows / none, \(what)",
+                figure: held / free,
+                limit: limit,
+                origin: "\(Int(held)) / \(Int(free)) µs, of \(claims.held.count) and \(claims.free.count) claims"
+            )
+        }
+        let (held, free) = (Stopwatch.median(drains.held), Stopwatch.median(drains.free))
+        return [
+            bar("a claim, p99", quantiles[1].0, quantiles[1].1, .atMost(2)),
+            bar("a claim, median", quantiles[0].0, quantiles[0].1, .none),
+            Bar(
+                name: "a snapshot held open / none, \(count) changes drained",
+                figure: held / free,
+                limit: .none,
+                origin: "\(Int(held / 1_000)) / \(Int(free / 1_000)) ms, medians of \(rounds)"
+            ),
+        ]
+    }
+
+    private func vacuumByItself(_ isOn: Bool, _ stage: DrainStage) async throws {
+        try await stage.stage.postgres.psql(
+            "ALTER SYSTEM SET autovacuum = \(isOn ? "on" : "off"); SELECT pg_reload_conf()"
+        )
+    }
+
+    // MARK: Changes without end
+
+    private static let changesPerTransaction = 10
+    /// Clients that never wait for each other's rows.
+    private static let writers = 8
+
+    /// The highest rate of changes, of those that are tried, with which a side keeps up.
+    private func sustained(_ stage: DrainStage) async throws -> [Bar] {
+        let pgbench = try await PgBench()
+        try await vacuumByItself(true, stage)
+        var best: [DrainStage.Side: Double] = [:]
+        var ends: [DrainStage.Side: String] = [:]
+        let statements = (1...Self.changesPerTransaction).map { place in
+            "\\set id :client_id * 10000 + \(place) * 900 + random(1, 900)\n"
+                + "UPDATE workflow_engine_detector SET enabled = NOT enabled WHERE id = :id;"
+        }
+        let script = "BEGIN;\n\(statements.joined(separator: "\n"))\nCOMMIT;"
+        for side in [DrainStage.Side.floor, .ours] {
+            try stage.letGo(side)
+            for rate in [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 64_000] {
+                let runs = try await pgbench.runsPerSecond(
+                    of: script,
+                    at: stage.stage.conninfo(),
+                    clients: Self.writers,
+                    seconds: 3,
+                    rate: rate / Self.changesPerTransaction
+                )
+                let lag = try await untilEmpty(stage)
+                let delivered = runs * Double(Self.changesPerTransaction)
+                let lagText = "\(Int(lag / 1_000)) ms behind"
+                if lag > 500_000 {
+                    ends[side] = "at \(Int(delivered)) a second \(lagText)"
+                    break
+                }
+                best[side] = max(best[side] ?? 0, delivered)
+                ends[side] = lagText
+                if delivered < 0.9 * Double(rate) {
+                    ends[side] = "\(lagText), and the writers can do no more"
+                    break
+                }
+            }
+            try await stage.hold(side, collapses: false)
+        }
+        try await vacuumByItself(false, stage)
+        let (ours, floor) = (best[.ours] ?? 0, best[.floor] ?? 0)
+        return [
+            Bar(
+                name: "changes a second before lag grows / floor",
+                figure: ours / floor,
+                limit: .atLeast(0.7),
+                origin: "\(Int(ours)) (\(ends[.ours] ?? "")) / \(Int(floor)) (\(ends[.floor] ?? ""))"
+            )
+        ]
+    }
+
+    /// How long it takes until the journal is empty, in microseconds.
+    private func untilEmpty(_ stage: DrainStage) async throws -> Double {
+        try await onThread {
+            let postgres = try stage.postgres()
+            // By its index, which forgets dead rows where it meets them.
+            try postgres.execute("SET enable_seqscan = off")
+            let start = ContinuousClock.now
+            while true {
+                let looked = ContinuousClock.now
+                if try postgres.rowCount(of: "SELECT FROM freshet.change WHERE xid >= '0' LIMIT 1") == 0 {
+                    return Stopwatch.microseconds(start.duration(to: looked))
+                }
+                guard start.duration(to: looked) < .seconds(60) else {
+                    throw NotWarm(description: "the journal is not empty within 60 s")
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,115 @@
+import Dispatch
+import Glibc
+import Keyspace
+import LocalServices
+
+/// A durable Postgres with the tables and our triggers on them, and the worker of this build, as a process of its own.
+struct WorkerStage: Sendable {
+    let postgres: LocalPostgres
+    let worker: LocalProgram
+    let redisPath: String
+    let namespace: CacheNamespace
+
+    private static let database = "app"
+    /// What the worker calls itself in Postgres.
+    static let workerName = "measured"
+
+    /// - Parameters:
+    ///   - prefix: Of the keys in Redis.
+    ///   - settings: Of Postgres, over those that make it durable and keep checkpoints out of what is measured.
+    ///   - tables: SQL that fills the tables.
+    static func set(
+        prefix: String,
+        redisPath: String,
+        settings: [String: String] = [:],
+        tables: String
+    ) async throws -> WorkerStage {
+        // As in production: a commit is on disk when it is acknowledged. Room enough that no checkpoint falls into one side's turn.
+        let durable = [
+            "fsync": "on", "full_page_writes": "on", "synchronous_commit": "on", "shared_buffers": "512MB",
+            "max_wal_size": "16GB", "checkpoint_timeout": "1h",
+        ]
+        let postgres = try await LocalPostgres.start(settings: durable.merging(settings) { _, new in new })
+        do {
+            try await postgres.createDatabase(database)
+            try await postgres.psql(
+                "\(ApplicationTables.statements(cascading: false)) \(tables)",
+                database: database
+            )
+            let conninfo = postgres.connectionString(database: database)
+            let redis = "unix://\(redisPath)"
+            let migration = try LocalProgram(
+                executable: Self.executable("freshet"),
+                arguments: ["migrate", "--postgres", conninfo, "--redis", redis]
+            )
+            try await migration.start()
+            try await until("the triggers to be attached") { migration.ending != nil }
+            guard migration.ending == "it exited with status 0" else {
+                throw NotWarm(description: try migration.log())
+            }
+            await migration.destroy()
+
+            let worker = try LocalProgram(
+                executable: Self.executable("freshet"),
+                arguments: [
+                    "run", "--postgres", "\(conninfo) application_name=\(workerName) options='-c log_duration=on'",
+                    "--redis", redis, "--prefix", prefix, "--http", "off", "--change-history", "0",
+                ]
+            )
+            let stage = WorkerStage(
+                postgres: postgres,
+                worker: worker,
+                redisPath: redisPath,
+                namespace: try CacheNamespace(prefix: prefix)
+            )
+            try await stage.startWorker()
+            return stage
+        } catch {
+            await postgres.destroy()
+            throw error
+        }
+    }
+
+    func end() async {
+        await worker.destroy()
+        await postgres.destroy()
+    }
+
+    /// Starts the worker, and waits until it leads.
+    func startWorker() async throws {
+        let times = try timesLeading()
+        try await worker.start()
+        try await Self.until("the worker to lead") { try timesLeading() > times }
+    }
+
+    private func timesLeading() throws -> Int {
+        guard worker.processIdentifier != nil else { return 0 }
+        return try worker.log().split(separator: "\n").count { $0.contains("Leading") }
+    }
+
+    /// How a program connects.
+    func conninfo(options: String? = nil) -> String {
+        postgres.connectionString(database: Self.database) + (options.map { " options='\($0)'" } ?? "")
+    }
+
+    /// The path of a program of this build.
+    static func executable(_ name: String) -> String {
+        let folder = CommandLine.arguments[0].split(separator: "/", omittingEmptySubsequences: false).dropLast()
+        return (folder + [Substring(name)]).joined(separator: "/")
+    }
+
+    static func until(_ what: String, _ isTrue: () throws -> Bool) async throws {
+        let end = ContinuousClock.now + .seconds(60)
+        while try !isTrue() {
+            guard .now < end else { throw NotWarm(description: "waited 60 s for \(what)") }
+            try await Task.sleep(for: .milliseconds(5))
+        }
+    }
+}
+
+/// Does something that blocks where it holds up nobody.
+func onThread<Result: Sendable>(_ body: @escaping @Sendable () throws -> Result) async throws -> Result {
+    try await withCheckedThrowingContinuation { continuation in
+        DispatchQueue.global(qos: .userInitiated).async { continuation.resume(with: Swift.Result { try body() }) }
+    }
+}
