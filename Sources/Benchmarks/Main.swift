@@ -28,8 +28,7 @@ struct Main: AsyncParsableCommand {
 
     static let benchmarks: [any Benchmark] = [
         DecodeBenchmark(), LookupBenchmark(), NearBenchmark(), ThroughputBenchmark(), CommitBenchmark(),
-        ReadersBenchmark(), ScaleBenchmark(),
-        DrainBenchmark(),
+        DrainBenchmark(), WritersBenchmark(), ReadersBenchmark(), ScaleBenchmark(),
     ]
 
     @Argument(help: "Which: \(benchmarks.map(\.name).joined(separator: ", ")); all where none is named.")

@@ -1,0 +1,182 @@
+// What writers pay for the triggers, by pgbench: the same statements on two copies of the tables in one durable Postgres, one with the
+// triggers and one without, in turns. Held equal: columns, rows and indexes, how a statement is sent, how many clients. The worker
+// runs all the time, and works where there are triggers: what it takes of the machine counts.
+
+import LocalServices
+
+struct WritersBenchmark: Benchmark {
+    let name = "writers"
+
+    /// Whose tables are written, and how.
+    private enum Side: Hashable, CaseIterable {
+        case without, with, silent
+
+        var schema: String { self == .without ? "bare" : "public" }
+
+        /// Options of the writer's session.
+        var options: String? { self == .silent ? "-c freshet.notify=off" : nil }
+
+        var text: String {
+            switch self {
+            case .without: "without triggers"
+            case .with: "with triggers"
+            case .silent: "with triggers, freshet.notify = off"
+            }
+        }
+    }
+
+    private static let workflowCount = 100_000
+    private static let detectorCount = 10_000
+    private static let tables = """
+        INSERT INTO workflow_engine_detector (id) SELECT generate_series(1, \(detectorCount));
+        INSERT INTO workflow_engine_workflow (id) SELECT generate_series(1, \(workflowCount));
+        INSERT INTO workflow_engine_detectorworkflow (detector_id, workflow_id)
+            SELECT id, id FROM generate_series(1, \(detectorCount)) AS id;
+        """
+
+    func run(on server: BenchmarkServer) async throws -> [Bar] {
+        guard case .unix(let redisPath) = server.unix else { throw NotWarm(description: "no unix socket") }
+        let stage = try await WorkerStage.set(
+            prefix: "writers",
+            redisPath: redisPath,
+            tables: """
+                \(Self.tables)
+                CREATE SCHEMA bare; SET search_path = bare;
+                \(ApplicationTables.statements(cascading: false)) \(Self.tables)
+                SET search_path = public; VACUUM ANALYZE;
+                """
+        )
+        do {
+            let bars = try await singleRows(stage) + notifications(stage) + bulk(stage)
+            await stage.end()
+            return bars
+        } catch {
+            await stage.end()
+            throw error
+        }
+    }
+
+    // MARK: Single rows
+
+    private static let statements: [(name: String, script: @Sendable (String) -> String)] = [
+        ("UPDATE of a detector", { detector(in: $0) }),
+        (
+            "UPDATE of a workflow",
+            { schema in
+                """
+                \\set id random(1, \(detectorCount))
+                UPDATE \(schema).workflow_engine_workflow SET enabled = NOT enabled WHERE id = :id;
+                """
+            }
+        ),
+        (
+            "INSERT and DELETE of a link",
+            { schema in
+                """
+                \\set id random(1, \(detectorCount))
+                \\set workflow \(detectorCount) + 1 + :client_id
+                INSERT INTO \(schema).workflow_engine_detectorworkflow (detector_id, workflow_id) VALUES (:id, :workflow);
+                DELETE FROM \(schema).workflow_engine_detectorworkflow WHERE detector_id = :id AND workflow_id = :workflow;
+                """
+            }
+        ),
+    ]
+
+    private static func detector(in schema: String) -> String {
+        """
+        \\set id random(1, \(detectorCount))
+        UPDATE \(schema).workflow_engine_detector SET enabled = NOT enabled WHERE id = :id;
+        """
+    }
+
+    private func singleRows(_ stage: WorkerStage) async throws -> [Bar] {
+        var bars: [Bar] = []
+        for (name, script) in Self.statements {
+            for clients in [1, 8] {
+                let rates = try await Self.rates([.without, .with], of: script, clients: clients, on: stage)
+                bars.append(Self.bar("\(name), \(Self.text(clients))", .with, rates, .atLeast(0.9)))
+            }
+        }
+        return bars
+    }
+
+    /// How many runs a second each side can do: medians of three turns of two seconds.
+    private static func rates(
+        _ sides: [Side],
+        of script: @Sendable (String) -> String,
+        clients: Int,
+        on stage: WorkerStage
+    ) async throws -> [Side: Double] {
+        let pgbench = try await PgBench()
+        var rates: [Side: [Double]] = [:]
+        for _ in 1...3 {
+            for side in sides {
+                rates[side, default: []].append(
+                    try await pgbench.runsPerSecond(
+                        of: script(side.schema),
+                        at: stage.conninfo(options: side.options),
+                        clients: clients,
+                        seconds: 2
+                    )
+                )
+            }
+        }
+        return rates.mapValues(Stopwatch.median)
+    }
+
+    private static func bar(_ name: String, _ side: Side, _ rates: [Side: Double], _ limit: Bar.Limit) -> Bar {
+        let (rate, base) = (rates[side] ?? .nan, rates[.without] ?? .nan)
+        return Bar(
+            name: "\(name), \(side.text) / without",
+            figure: rate / base,
+            limit: limit,
+            origin: "\(Int(rate)) / \(Int(base)) a second"
+        )
+    }
+
+    private static func text(_ clients: Int) -> String { clients == 1 ? "one client" : "\(clients) clients" }
+
+    // MARK: The lock of NOTIFY
+
+    private func notifications(_ stage: WorkerStage) async throws -> [Bar] {
+        var bars: [Bar] = []
+        for clients in [8, 32] {
+            let rates = try await Self.rates(Side.allCases, of: Self.detector, clients: clients, on: stage)
+            for side in [Side.with, .silent] {
+                bars.append(Self.bar("NOTIFY, \(Self.text(clients))", side, rates, .none))
+            }
+        }
+        return bars
+    }
+
+    // MARK: Bulk
+
+    private func bulk(_ stage: WorkerStage) async throws -> [Bar] {
+        let rounds = 7
+        var times: [Side: [Double]] = [:]
+        // The first round warms up, and does not count.
+        for round in 0...rounds {
+            for side in [Side.without, .with] {
+                let time = try await onThread {
+                    let postgres = try BarePostgres(stage.conninfo())
+                    let table = "\(side.schema).workflow_engine_workflow"
+                    let start = ContinuousClock.now
+                    try postgres.execute("UPDATE \(table) SET enabled = NOT enabled")
+                    let time = Stopwatch.microseconds(start.duration(to: .now))
+                    try postgres.execute("VACUUM \(table)")
+                    return time
+                }
+                if round > 0 { times[side, default: []].append(time) }
+            }
+        }
+        let (with, without) = (Stopwatch.median(times[.with] ?? []), Stopwatch.median(times[.without] ?? []))
+        return [
+            Bar(
+                name: "UPDATE of \(Self.workflowCount) workflows, time with triggers / without",
+                figure: with / without,
+                limit: .atMost(1.1),
+                origin: "\(Int(with / 1_000)) / \(Int(without / 1_000)) ms, medians of \(rounds)"
+            )
+        ]
+    }
+}
