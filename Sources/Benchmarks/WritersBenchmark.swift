@@ -1,11 +1,12 @@
 // What writers pay for the triggers, by pgbench: the same statements on two copies of the tables in one durable Postgres, one with the
-// triggers and one without, in turns. Held equal: columns, rows and indexes, how a statement is sent, how many clients. The worker
-// runs all the time, and works where there are triggers: what it takes of the machine counts.
+// triggers and one without, in turns. The worker runs all the time, and works where there are triggers: what it takes of the machine
+// counts.
 
 import LocalServices
 
 struct WritersBenchmark: Benchmark {
     let name = "writers"
+    let heldEqual = "the Postgres, durable; columns, rows and indexes; how a statement is sent; how many clients"
 
     /// Whose tables are written, and how.
     private enum Side: Hashable, CaseIterable {
