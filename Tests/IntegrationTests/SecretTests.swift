@@ -132,8 +132,10 @@ import Testing
         return names.filter { $0 != "demo" && $0 != "help" && $0 != "See" }
     }
 
-    /// All that a command writes until its end, which comes by itself or, of one that has none, by a signal three seconds after its
-    /// first word. One that does neither is killed after two minutes.
+    /// All that a command writes until its end.
+    ///
+    /// The end comes by itself or, of one that has none, by a signal three seconds after its first word. One that does neither is
+    /// killed after two minutes.
     private func everything(_ arguments: [String], _ environment: [String: String]) async throws -> String {
         let endless = arguments.first.map(Self.endless.contains) ?? false
         let result = try await Subprocess.run(
