@@ -50,7 +50,7 @@ struct CommitStage: Sendable {
         try await FreshetProgram.migrate(conninfo: conninfo, redis: redis)
         let worker = try await FreshetProgram.worker(conninfo: conninfo, redis: redis)
         let floor = try LocalProgram(
-            executable: "\(FreshetProgram.folder)/CommitFloor",
+            executable: FreshetProgram.path(of: "CommitFloor"),
             arguments: [conninfo, redisPath]
         )
         try await floor.start()

@@ -30,7 +30,7 @@ struct DrainStage: Sendable {
         do {
             let floors = try [[], ["collapse"]].map { mode in
                 try LocalProgram(
-                    executable: WorkerStage.executable("DrainFloor"),
+                    executable: FreshetProgram.path(of: "DrainFloor"),
                     arguments: [
                         stage.conninfo(), redisPath, stage.namespace.entityKeyPrefix(bucket: 0),
                     ] + mode
@@ -39,7 +39,7 @@ struct DrainStage: Sendable {
             let drains = DrainStage(stage: stage, floor: floors[0], collapsingFloor: floors[1])
             for floor in floors {
                 try await floor.start()
-                try await WorkerStage.until("the floor to listen") { try floor.log().contains("ready") }
+                try await FreshetProgram.until("the floor to listen") { try floor.log().contains("ready") }
             }
             try await drains.hold(.ours, collapses: false)
             for collapses in [false, true] { try await drains.hold(.floor, collapses: collapses) }

@@ -3,8 +3,12 @@ import LocalServices
 /// The executable `freshet` that was built beside this one.
 enum FreshetProgram {
     /// The folder of this executable, which the others are built into as well.
-    static let folder = CommandLine.arguments[0].split(separator: "/", omittingEmptySubsequences: false).dropLast()
-        .joined(separator: "/")
+    private static let folder =
+        CommandLine.arguments[0].split(separator: "/", omittingEmptySubsequences: false)
+        .dropLast().joined(separator: "/")
+
+    /// The path of an executable that was built beside this one.
+    static func path(of name: String) -> String { "\(folder)/\(name)" }
 
     /// Brings the schema up to date, and attaches the triggers.
     static func migrate(conninfo: String, redis: String) async throws {
@@ -32,14 +36,14 @@ enum FreshetProgram {
     }
 
     private static func program(_ arguments: [String]) throws -> LocalProgram {
-        try LocalProgram(executable: "\(folder)/freshet", arguments: arguments)
+        try LocalProgram(executable: path(of: "freshet"), arguments: arguments)
     }
 
-    /// Asks again and again, for 30 seconds at most: a program says nothing when it is ready but to its log.
+    /// Asks again and again, for a minute at most: a program says nothing when it is ready but to its log.
     static func until(_ what: String, _ isTrue: () async throws -> Bool) async throws {
-        let end = ContinuousClock.now + .seconds(30)
+        let end = ContinuousClock.now + .seconds(60)
         while try await !isTrue() {
-            guard .now < end else { throw NotWarm(description: "waited 30 s for \(what)") }
+            guard .now < end else { throw NotWarm(description: "waited 60 s for \(what)") }
             try await Task.sleep(for: .milliseconds(20))
         }
     }

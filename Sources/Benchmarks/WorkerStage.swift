@@ -38,19 +38,9 @@ struct WorkerStage: Sendable {
             )
             let conninfo = postgres.connectionString(database: database)
             let redis = "unix://\(redisPath)"
-            let migration = try LocalProgram(
-                executable: Self.executable("freshet"),
-                arguments: ["migrate", "--postgres", conninfo, "--redis", redis]
-            )
-            try await migration.start()
-            try await until("the triggers to be attached") { migration.ending != nil }
-            guard migration.ending == "it exited with status 0" else {
-                throw NotWarm(description: try migration.log())
-            }
-            await migration.destroy()
-
+            try await FreshetProgram.migrate(conninfo: conninfo, redis: redis)
             let worker = try LocalProgram(
-                executable: Self.executable("freshet"),
+                executable: FreshetProgram.path(of: "freshet"),
                 arguments: [
                     "run", "--postgres", "\(conninfo) application_name=\(workerName) options='-c log_duration=on'",
                     "--redis", redis, "--prefix", prefix, "--http", "off", "--change-history", "0",
@@ -79,7 +69,7 @@ struct WorkerStage: Sendable {
     func startWorker() async throws {
         let times = try timesLeading()
         try await worker.start()
-        try await Self.until("the worker to lead") { try timesLeading() > times }
+        try await FreshetProgram.until("the worker to lead") { try timesLeading() > times }
     }
 
     private func timesLeading() throws -> Int {
@@ -90,20 +80,6 @@ struct WorkerStage: Sendable {
     /// How a program connects.
     func conninfo(options: String? = nil) -> String {
         postgres.connectionString(database: Self.database) + (options.map { " options='\($0)'" } ?? "")
-    }
-
-    /// The path of a program of this build.
-    static func executable(_ name: String) -> String {
-        let folder = CommandLine.arguments[0].split(separator: "/", omittingEmptySubsequences: false).dropLast()
-        return (folder + [Substring(name)]).joined(separator: "/")
-    }
-
-    static func until(_ what: String, _ isTrue: () throws -> Bool) async throws {
-        let end = ContinuousClock.now + .seconds(60)
-        while try !isTrue() {
-            guard .now < end else { throw NotWarm(description: "waited 60 s for \(what)") }
-            try await Task.sleep(for: .milliseconds(5))
-        }
     }
 }
 
