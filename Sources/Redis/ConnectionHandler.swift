@@ -22,8 +22,8 @@ final class ConnectionHandler: ChannelInboundHandler, @unchecked Sendable {
     private static let earlyWriteByteCount = 2_048
 
     private let configuration: RedisConfiguration
-    // Unchecked, because no access to it calls back: each is over before anything else can come here. A reply makes ten of them, and
-    // the checks were a tenth of what a reply costs.
+    // Unchecked, because no access to it calls back: each is over before anything else can come here. A reply makes ten of
+    // them, and the checks were a tenth of what a reply costs.
     @exclusivity(unchecked) private var machine: ConnectionStateMachine<Request>
     private var decoder = RESPDecoder()
     private var context: ChannelHandlerContext?
@@ -31,7 +31,7 @@ final class ConnectionHandler: ChannelInboundHandler, @unchecked Sendable {
     /// What the transport said before it closed.
     private var cause: (any Error)?
     private var wasReady = false
-    /// What was sent in this turn of the event loop, and goes out at its end.
+    /// What was sent in this turn of the event loop, and goes out at its end at the latest.
     ///
     /// Unchecked for the same reason.
     @exclusivity(unchecked) private var unwritten = RESPEncoder()
@@ -87,8 +87,11 @@ final class ConnectionHandler: ChannelInboundHandler, @unchecked Sendable {
     }
 
     private func write() {
-        guard unwritten.buffer.readableBytes > 0 else { return }
+        let byteCount = unwritten.buffer.readableBytes
+        guard byteCount > 0 else { return }
         context?.writeAndFlush(wrapOutboundOut(unwritten.buffer), promise: nil)
+        // Nobody adds to it meanwhile: what comes back from a write that fails has closed the machine, which takes no more.
+        assert(unwritten.buffer.readableBytes == byteCount, "bytes would be lost whose replies are waited for")
         unwritten.clear()
     }
 

@@ -112,7 +112,7 @@ final class NodeCore: RequestSink, @unchecked Sendable {
 
     private func send(_ request: Request) {
         guard let connection, connection.send(request) else {
-            // The connection closes just now; its owner's news is on the way.
+            // The connection closes just now: its owner's news is on the way, or came while another request was written.
             request.complete(
                 .failure(RedisError(.connectionLost, "the connection to \(configuration) was lost"))
             )

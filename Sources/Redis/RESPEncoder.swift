@@ -11,7 +11,9 @@ struct RESPEncoder {
     /// What the beginning of an array takes at the most.
     private static let headerLength = 1 + 19 + 2
     /// As much memory is kept for what is encoded next; what needed more gives it back.
-    private static let keptByteCount = 64 * 1024
+    ///
+    /// Little, because where the server reads nothing, each turn leaves as much behind until it is written.
+    private static let keptByteCount = 8 * 1024
 
     /// How many bytes some commands take at the most.
     ///

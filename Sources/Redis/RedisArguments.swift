@@ -42,7 +42,7 @@ public struct RedisArguments: Sendable, Hashable {
     /// Adds one argument at the end that is put together from two texts.
     public mutating func append(_ text: String, followedBy rest: String) {
         let length = text.utf8.count + rest.utf8.count
-        // Put together on the stack, for the same reason as below.
+        // Put together elsewhere, on the stack where it is short, for the same reason as below.
         withUnsafeTemporaryAllocation(of: UInt8.self, capacity: length + Self.overhead) { memory in
             var output = BulkStringWriter(memory)
             output.write(length: length)

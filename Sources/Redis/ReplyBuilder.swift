@@ -23,7 +23,8 @@ struct ReplyBuilder {
     private var outermostCount = 0
     private var elementCount = 0
     private let maximumElements: Int
-    /// How many bytes were given to the parser last: the most that a new piece is made for, but for a string that is larger.
+    /// How many bytes of what was read are left, those with the parser included: the most that a new piece is made for, but for a
+    /// string that is larger.
     var bytesAtHand = 0
     /// Why building was stopped.
     private(set) var problem: String?

@@ -22,7 +22,7 @@ struct EventLoopExecutorTests {
         #expect(!isOnEventLoop(of: loop))
     }
 
-    @Test func `jobs that become ready while others are run are run as well, and each task's in their order`() async {
+    @Test func `jobs that become ready while others are run are run as well, on the event loop`() async {
         let loop = MultiThreadedEventLoopGroup.singleton.next()
         let executor = EventLoopExecutor(loop)
         let places = await withTaskGroup(of: [Bool].self) { tasks in
