@@ -109,6 +109,8 @@ package final class PostgresModel {
     let number: Int
     package let system = "7"
     package let timeline: Int
+    /// Whether it is the one before, shut down and started again: nothing was lost.
+    let isCleanRestart: Bool
     package var token: String?
     package let flaws: Flaws
     private let firstXid: UInt64
@@ -138,6 +140,7 @@ package final class PostgresModel {
     package init(flaws: Flaws = []) {
         number = 0
         timeline = 1
+        isCleanRestart = false
         self.flaws = flaws
         firstXid = 100
         lastContent = 0
@@ -153,6 +156,7 @@ package final class PostgresModel {
         self.timeline = timeline
         flaws = old.flaws
         token = keepsToken ? old.token : nil
+        isCleanRestart = keepsToken && lost == 0
         escalationRows = old.escalationRows
         lastContent = old.lastContent
         lastJournalID = old.lastJournalID

@@ -292,8 +292,11 @@ final class Checker {
             // Nothing is promised of this server yet, and what was promised of another is over. A clean restart makes no other of it:
             // what it had not journaled before, with its triggers off, nobody has applied.
             let known = server.model.dataset.knowledge.server
-            let isTheSame = known >= 0 && records[known].identities.contains(identity)
-            if !isTheSame, let number = records.lastIndex(where: { $0.identities.contains(identity) }) {
+            guard let number = records.lastIndex(where: { $0.identities.contains(identity) }) else { return }
+            let isTheSame =
+                known >= 0 && known <= number
+                && records[known...number].dropFirst().allSatisfy { $0.server.model.isCleanRestart }
+            if !isTheSame {
                 server.model.dataset.knowledge.server = number
                 server.model.dataset.knowledge.moment = 0
             }
