@@ -26,12 +26,17 @@ final class SingleFlight<Key: Hashable & Sendable, Value: Sendable>: Sendable {
         load: @escaping @Sendable ([Key]) async throws -> [Key: Value]
     ) async throws -> [Key: Value] {
         let (awaited, own, ownKeys) = flights.withLockedValue { flights in
-            var awaited: [ObjectIdentifier: Flight] = [:]
+            // In the order of the keys: an order by identity would be another in every process.
+            var awaited: [Flight] = []
+            var boarded: Set<ObjectIdentifier> = []
             let own = Flight()
             var ownKeys: [Key] = []
             for key in keys {
-                if let flight = flights[key], awaited[ObjectIdentifier(flight)] != nil || flight.board() {
-                    awaited[ObjectIdentifier(flight)] = flight
+                if let flight = flights[key], boarded.contains(ObjectIdentifier(flight)) {
+                    continue
+                } else if let flight = flights[key], flight.board() {
+                    boarded.insert(ObjectIdentifier(flight))
+                    awaited.append(flight)
                 } else {
                     flights[key] = own
                     ownKeys.append(key)
@@ -39,7 +44,7 @@ final class SingleFlight<Key: Hashable & Sendable, Value: Sendable>: Sendable {
             }
             // Before anybody else can see it: else the first to join and leave again would take it for abandoned.
             if !ownKeys.isEmpty { _ = own.board() }
-            return (Array(awaited.values), own, ownKeys)
+            return (awaited, own, ownKeys)
         }
         joined(keys.count - ownKeys.count)
 

@@ -83,6 +83,8 @@ final class Checker {
     private unowned let world: World
     private var records: [Record] = []
     private let keys: [DetectorWorkflowsKey]
+    /// Where the entry of each key is: the key of its entity in Redis, and its variant.
+    private let places: [(entity: String, variant: String)]
     /// By how much a clock was stepped back, or another host's is behind that took over.
     private struct StepBack {
         var amount: Int64
@@ -107,6 +109,7 @@ final class Checker {
                     DetectorWorkflowsKey(detectorID: detector, environment: .environment($0))
                 }
         }
+        places = keys.map { (world.namespace.key(of: Entity($0.detectorID)), $0.environment.variant.text) }
     }
 
     func violate(_ invariant: String, of key: DetectorWorkflowsKey? = nil, _ text: @autoclosure () -> String) {
@@ -238,7 +241,7 @@ final class Checker {
         guard record.server.isUp, record.consumed >= 0, let mark = record.server.model.mark, !mark.isEmpty else {
             return
         }
-        let head = world.namespace.headKey(bucket: 0)
+        let head = world.headKey
         guard let found = redis.model.dataset.field(head, "mark"), found.elementsEqual(mark.utf8),
             let postgres = redis.model.dataset.field(head, "pg"),
             postgres.elementsEqual(record.server.model.identityText.utf8)
@@ -277,7 +280,7 @@ final class Checker {
 
     private func applied(_ keys: [String], _ arguments: [RedisArgument], _ reply: RedisReply, on server: RedisServer) {
         guard case .array(let fields) = reply, fields.first?.string == "applied",
-            keys[0] == world.namespace.headKey(bucket: 0)
+            keys[0] == world.headKey
         else { return }
         func text(_ place: Int) -> String { String(decoding: arguments[place].modelBytes, as: UTF8.self) }
         let mark = text(2)
@@ -363,10 +366,9 @@ final class Checker {
     }
 
     private func filled(_ keys: [String], _ arguments: [RedisArgument], on server: RedisServer) {
-        guard keys[0] == world.namespace.headKey(bucket: 0) else { return }
+        guard keys[0] == world.headKey else { return }
         let variant = String(decoding: arguments[3].modelBytes, as: UTF8.self)
-        for (place, key) in self.keys.enumerated()
-        where key.environment.variant.text == variant && world.namespace.key(of: Entity(key.detectorID)) == keys[1] {
+        for place in places.indices where places[place].variant == variant && places[place].entity == keys[1] {
             check(place, in: server)
             checkDate(place, in: server)
         }
@@ -379,14 +381,13 @@ final class Checker {
 
     /// Checks that the entry of a key is no older than it says.
     private func checkDate(_ place: Int, in server: RedisServer) {
-        let key = keys[place]
-        let entity = world.namespace.key(of: Entity(key.detectorID))
-        guard let bytes = server.model.dataset.field(entity, "e:" + key.environment.variant.text),
+        let (entity, variant) = places[place]
+        guard let bytes = server.model.dataset.field(entity, "e:" + variant),
             let entry = try? EntryCodec.decode(bytes), let workflows = try? WorkflowCodec.decode(entry.payload)
         else { return }
         let time = world.earliestMoment(atRedisTime: entry.stamp.readAt.microseconds)
         if !wasTrue(Signature(workflows).value, place, from: time, to: world.scheduler.now) {
-            violate("dated", of: key, "the entry of \(key) says that it was read when it was true no longer")
+            violate("dated", of: keys[place], "the entry of \(keys[place]) says that it was read when it was true no longer")
         }
     }
 
@@ -395,7 +396,7 @@ final class Checker {
         let knowledge = server.model.dataset.knowledge
         // A head that was lost promises nothing any more: what is stored then, the degraded limit bounds.
         guard knowledge.server >= 0,
-            let postgres = server.model.dataset.field(world.namespace.headKey(bucket: 0), "pg"),
+            let postgres = server.model.dataset.field(world.headKey, "pg"),
             records[knowledge.server].identities.contains(String(decoding: postgres, as: UTF8.self)),
             let signature = validEntry(place, in: server.model.dataset)
         else { return }
@@ -419,11 +420,9 @@ final class Checker {
 
     /// What the valid entry of a key says; nil where there is none.
     private func validEntry(_ place: Int, in dataset: RedisDataset) -> UInt64? {
-        let key = keys[place]
-        let variant = key.environment.variant.text
-        let entity = world.namespace.key(of: Entity(key.detectorID))
+        let (entity, variant) = places[place]
         guard let bytes = dataset.field(entity, "e:" + variant), let entry = try? EntryCodec.decode(bytes),
-            let namespace = dataset.field(world.namespace.headKey(bucket: 0), "gen"),
+            let namespace = dataset.field(world.headKey, "gen"),
             let own = dataset.field(entity, "g"), Generation(utf8: namespace) == entry.stamp.namespace,
             Generation(utf8: own) == entry.stamp.entity,
             dataset.field(entity, "g:" + variant).flatMap({ Generation(utf8: $0) }) == entry.stamp.variant,

@@ -21,6 +21,8 @@ final class World: @unchecked Sendable {
     let plan: SchedulePlan
     let scheduler: Scheduler
     let namespace = CacheNamespace.workflows
+    /// The key of the only bucket's head.
+    let headKey = CacheNamespace.workflows.headKey(bucket: 0)
     let tracing: Trace?
     private(set) var checker: Checker!
     private(set) var processes: [SimulatedProcess] = []
@@ -96,7 +98,7 @@ final class World: @unchecked Sendable {
         scheduler.run(until: limit) { checker.violation != nil || isQuiet }
         if checker.violation != nil { return }
         guard isQuiet else {
-            let head = namespace.headKey(bucket: 0)
+            let head = headKey
             let mark = primaryRedis.model.dataset.field(head, "mark").map { String(decoding: $0, as: UTF8.self) }
             return checker.violate(
                 busyActors > 0 ? "answered" : "drained",
@@ -118,11 +120,11 @@ final class World: @unchecked Sendable {
         guard busyActors == 0, !model.isBusy, model.journalDepth == 0, isVouchedFor,
             let mark = model.mark, checker.hasApplied(model.moment - 1, of: primaryPostgres) || model.moment <= 1
         else { return false }
-        return primaryRedis.model.dataset.field(namespace.headKey(bucket: 0), "mark")?.elementsEqual(mark.utf8) == true
+        return primaryRedis.model.dataset.field(headKey, "mark")?.elementsEqual(mark.utf8) == true
     }
 
     private var isVouchedFor: Bool {
-        let head = namespace.headKey(bucket: 0)
+        let head = headKey
         let fields = Head.readerFields.map { field in
             primaryRedis.model.dataset.field(head, field).map { String(decoding: $0, as: UTF8.self) }
         }
@@ -505,7 +507,7 @@ final class World: @unchecked Sendable {
         case .redisClockStepsBack: redis.stepClock(by: -Int64(1 + scheduler.random.below(20_000_000)))
         case .poison: poison(redis)
         case .switchOff:
-            let head = namespace.headKey(bucket: 0)
+            let head = headKey
             _ = redis.model.execute(.command(RedisCommand("HSET", .string(head), "switch", "off")))
             scheduler.after(later()) { [self] in
                 _ = primaryRedis.model.execute(.command(RedisCommand("HDEL", .string(head), "switch")))
@@ -562,7 +564,7 @@ final class World: @unchecked Sendable {
 
     private func poison(_ redis: RedisServer) {
         let entity = namespace.key(of: Entity(scheduler.random.pick(plan.detectors)))
-        let head = namespace.headKey(bucket: 0)
+        let head = headKey
         switch scheduler.random.below(5) {
         case 0: _ = redis.model.execute(.command(RedisCommand("SET", .string(entity), "x")))
         case 1: _ = redis.model.execute(.command(RedisCommand("SET", .string(head), "x")))
@@ -682,7 +684,7 @@ final class World: @unchecked Sendable {
         if workers.isEmpty { addWorker("worker 9") }
         setTriggers(true, on: primaryPostgres)
         _ = primaryRedis.model.execute(
-            .command(RedisCommand("HDEL", .string(namespace.headKey(bucket: 0)), "switch"))
+            .command(RedisCommand("HDEL", .string(headKey), "switch"))
         )
     }
 }
