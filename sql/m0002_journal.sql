@@ -28,6 +28,10 @@ CREATE TABLE freshet.change (
     operation           text NOT NULL,
     -- How many keys or pairs are recorded; of an escalation, how many rows the statement touched; else 0.
     row_count           bigint NOT NULL,
+    -- A random nonce where the notification of the row carries its facts (see the triggers), else NULL: by it the worker
+    -- knows a row that it has heard of. It cannot be guessed before the commit, so nobody can forge a hint for a row to
+    -- come, which would pass for heard of when it is claimed.
+    hint                uuid,
     -- Who, for people who watch.
     application_name    text DEFAULT pg_catalog.current_setting('application_name'),
     user_name           text DEFAULT SESSION_USER
@@ -57,6 +61,7 @@ CREATE TABLE freshet.setting (
     CONSTRAINT setting_known CHECK (
         CASE name
             WHEN 'notify' THEN value IN ('auto', 'on', 'off')
+            WHEN 'hints' THEN value IN ('on', 'off')
             WHEN 'escalation_rows' THEN value ~ '^[1-9][0-9]{0,8}$'
             ELSE false
         END
@@ -64,9 +69,35 @@ CREATE TABLE freshet.setting (
 );
 COMMENT ON TABLE freshet.setting IS
     'notify: auto (off where max_prepared_transactions > 0), on, off. '
+    'hints: on, off; whether a notification carries the facts of a row with few keys, for every role that listens to read. '
     'escalation_rows: a statement that changes more rows than this invalidates everything.';
-INSERT INTO freshet.setting (name, value) VALUES ('notify', 'auto'), ('escalation_rows', '10000');
+INSERT INTO freshet.setting (name, value) VALUES ('notify', 'auto'), ('hints', 'on'), ('escalation_rows', '10000');
 GRANT SELECT ON freshet.setting TO freshet_worker;
+
+-- What the settings come to in this session, one row, so that a writer reads all that it needs in one look.
+--
+--   hints   whether the notification of a row with few keys carries its facts.
+--   notify  whether a change wakes the worker with NOTIFY; the worker asks too, to know how often to poll. In order: the
+--           session's freshet.notify (on, off or auto; anything else, and the '' that RESET leaves, counts as not set), then
+--           the setting. auto: NOTIFY is an error in a prepared transaction, so off where those are possible.
+CREATE VIEW freshet.setting_in_force AS
+SELECT
+    s.escalation_rows,
+    CASE CASE WHEN w.wish IN ('on', 'off', 'auto') THEN w.wish ELSE s.notify END
+        WHEN 'on' THEN true
+        WHEN 'off' THEN false
+        ELSE pg_catalog.current_setting('max_prepared_transactions')::integer = 0
+    END AS notify,
+    s.hints IS DISTINCT FROM 'off' AS hints
+FROM (
+    SELECT
+        pg_catalog.max(t.value) FILTER (WHERE t.name = 'escalation_rows')::bigint AS escalation_rows,
+        pg_catalog.max(t.value) FILTER (WHERE t.name = 'notify') AS notify,
+        pg_catalog.max(t.value) FILTER (WHERE t.name = 'hints') AS hints
+    FROM freshet.setting AS t
+) AS s
+CROSS JOIN (SELECT pg_catalog.lower(pg_catalog.current_setting('freshet.notify', true)) AS wish) AS w;
+COMMENT ON VIEW freshet.setting_in_force IS 'What the settings come to in this session.';
 
 -- A random token that the worker writes. UNLOGGED: crash recovery and promotion empty it, a clean restart does not.
 -- So its absence tells that commits which readers had seen may be gone (synchronous_commit = off), which nothing
@@ -91,31 +122,21 @@ COMMENT ON TABLE freshet.fence IS
     'One row a cache. mark: the worker''s last mark; triggers: fingerprint of the triggers it last acknowledged.';
 GRANT SELECT, UPDATE ON freshet.fence TO freshet_worker;
 
--- Whether a change wakes the worker with NOTIFY; the worker asks too, to know how often to poll. In order: the
--- session's freshet.notify (on, off or auto; anything else, and the '' that RESET leaves, counts as not set), then
--- the setting. auto: NOTIFY is an error in a prepared transaction, so off where those are possible.
+-- For the worker, and for what writes the journal but seldom.
 CREATE FUNCTION freshet.notify_enabled() RETURNS boolean
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = freshet, pg_temp AS $function$
-DECLARE
-    wish text := pg_catalog.lower(pg_catalog.current_setting('freshet.notify', true));
 BEGIN
-    IF wish IS NULL OR wish NOT IN ('on', 'off', 'auto') THEN
-        SELECT s.value INTO wish FROM freshet.setting AS s WHERE s.name = 'notify';
-    END IF;
-    RETURN CASE wish
-        WHEN 'on' THEN true
-        WHEN 'off' THEN false
-        ELSE pg_catalog.current_setting('max_prepared_transactions')::integer = 0
-    END;
+    RETURN (SELECT s.notify FROM freshet.setting_in_force AS s);
 END
 $function$;
 COMMENT ON FUNCTION freshet.notify_enabled() IS 'Whether a change sends NOTIFY freshet_change.';
 
--- Wakes the worker when the transaction commits. Internal: called by all that write the journal.
+-- Wakes the worker when the transaction commits. Internal: called by all that write the journal, except for the triggers of
+-- tables, which do the same in their own bodies: two calls would cost a statement more than its journal row does.
 --
--- The payload is constant: duplicates fold within a transaction, and a forged NOTIFY can cause no more than a
--- needless look at the journal. A full notification queue would fail the writer's commit, so it is left alone while
--- over half full; the worker's poll finds the row.
+-- The payload is constant (that of a row with a hint is not: see the triggers): duplicates fold within a transaction, and a
+-- forged one can cause no more than a needless look at the journal. A full notification queue would fail the writer's
+-- commit, so it is left alone while over half full; the worker's poll finds the row.
 CREATE FUNCTION freshet.wake() RETURNS void
 LANGUAGE plpgsql SET search_path = freshet, pg_temp AS $function$
 BEGIN

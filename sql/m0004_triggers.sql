@@ -8,6 +8,17 @@
 -- Row level: for the subscriber of a logical replication, whose apply process fires row triggers only. One journal
 -- row a changed row, and no escalation.
 --
+-- Hints: the notification of a row with few keys carries the row's facts, so that the worker can invalidate at once, and
+-- claim the journal, which decides, afterwards. Its payload is the row's hint, cache, subject and operation, and each
+-- column of facts that is not NULL with the text of its array, with single spaces in between:
+--
+--     <hint> workflows workflow update workflow_ids={7} old_environment_ids={NULL} new_environment_ids={5}
+--
+-- Only rows of at most 32 keys, which stay far below the 8,000 bytes that a payload may have. Only caches whose columns
+-- are all integers: a text could contain anything, and whoever may connect may LISTEN, and reads these numbers (where
+-- that is too much, set hints to off). A row that is notified without a hint has the payload ''; one that is
+-- not notified (see freshet.wake()) has no hint.
+--
 -- A table that plays a part in two caches bears the triggers of both, and a statement on it costs a journal row for each:
 -- so one cache is attached, mended and detached without touching the other.
 --
@@ -64,23 +75,94 @@ LANGUAGE sql STABLE SET search_path = freshet, pg_temp AS $function$
 $function$;
 COMMENT ON FUNCTION freshet.write_out(text, text, jsonb) IS 'Writes a template out for the columns of a table. Internal.';
 
+-- The statements that write one row of the journal, and wake the worker as freshet.wake() does: a template too. Internal.
+--
+--   condition             when to write it, as SQL; NULL: always
+--   operation, row_count  as SQL
+--   facts                 of each column: its part, the column of the journal, and what is written there, as SQL
+CREATE FUNCTION freshet.write_row(
+    condition text,
+    operation text,
+    row_count text,
+    facts text[],
+    has_hint boolean
+) RETURNS text
+LANGUAGE plpgsql IMMUTABLE SET search_path = freshet, pg_temp AS $function$
+DECLARE
+    with_hint constant text := $write$
+    hint := CASE WHEN notifying AND hinting AND @row_count@ <= 32 THEN pg_catalog.gen_random_uuid() END;
+    INSERT INTO freshet.change (cache, subject, operation, row_count, hint@names@)
+    VALUES ('@cache@', '@subject@', @operation@, @row_count@, hint@values@);
+    IF notifying THEN
+        PERFORM pg_catalog.pg_notify('freshet_change', CASE WHEN hint IS NULL THEN '' ELSE pg_catalog.concat_ws(
+            ' ', hint, '@cache@', '@subject@', @operation@@texts@
+        ) END);
+    END IF;$write$;
+    without_hint constant text := $write$
+    INSERT INTO freshet.change (cache, subject, operation, row_count@names@)
+    VALUES ('@cache@', '@subject@', @operation@, @row_count@@values@);
+    IF notifying THEN
+        PERFORM pg_catalog.pg_notify('freshet_change', '');
+    END IF;$write$;
+
+    template text := CASE WHEN has_hint THEN with_hint ELSE without_hint END;
+    fact text[];
+    names text := '';
+    cells text := '';
+    texts text := '';
+BEGIN
+    FOREACH fact SLICE 1 IN ARRAY facts LOOP
+        names := names || pg_catalog.format('{{%s||, %s}}', fact[1], fact[2]);
+        cells := cells || pg_catalog.format('{{%s||, %s}}', fact[1], fact[3]);
+        texts := texts || pg_catalog.format(E'{{%s||,\n            ''%s='' || %s::text}}', fact[1], fact[2], fact[3]);
+    END LOOP;
+    template := pg_catalog.replace(template, '@names@', names);
+    template := pg_catalog.replace(template, '@values@', cells);
+    template := pg_catalog.replace(template, '@texts@', texts);
+    template := pg_catalog.replace(template, '@operation@', operation);
+    template := pg_catalog.replace(template, '@row_count@', row_count);
+    IF condition IS NULL THEN
+        RETURN template;
+    END IF;
+    RETURN pg_catalog.format(
+        E'\n    IF %s THEN%s\n    END IF;', condition, pg_catalog.replace(template, E'\n', E'\n    ')
+    );
+END
+$function$;
+COMMENT ON FUNCTION freshet.write_row(text, text, text, text[], boolean) IS
+    'The statements that write one row of the journal, as a template. Internal.';
+
 -- The body of the trigger function for one table and event, from the declaration and the names of the columns by role.
 -- Pure text: what attach would install can be read beforehand, and attach compares it with what is installed.
 CREATE FUNCTION freshet.trigger_source(subject text, event text, columns jsonb) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = freshet, pg_temp AS $function$
 DECLARE
+    -- Only where all columns of the cache are integers, as said above.
+    has_hints constant boolean := NOT EXISTS (
+        SELECT
+        FROM freshet.cache_table AS own
+        JOIN freshet.cache_table AS t ON t.cache = own.cache
+        JOIN freshet.cache_column AS c ON c.subject = t.subject
+        WHERE own.subject = trigger_source.subject AND c.kind <> 'integer'
+    );
+
     -- Names that the application may have used for columns are harmless: columns are always qualified, variables
     -- labelled.
     statement_frame constant text := $frame$
 <<journaling>>
 DECLARE
     row_limit bigint;
+    notifying boolean;
+    hinting boolean;
+    hint uuid;
     changed_rows bigint;
 {{key||    key_<role> <type>[];
 }}{{value||    old_<role> <type>[];
     new_<role> <type>[];
 }}@declare@BEGIN
-    SELECT s.value::bigint INTO row_limit FROM freshet.setting AS s WHERE s.name = 'escalation_rows';
+    SELECT s.escalation_rows, s.notify AND pg_catalog.pg_notification_queue_usage() <= 0.5, s.hints
+    INTO row_limit, notifying, hinting
+    FROM freshet.setting_in_force AS s;
     BEGIN
         -- First of all: the cast from a type of the application's may be a function of anybody's, which must not run here.
         PERFORM FROM @side@_rows AS r
@@ -104,12 +186,14 @@ DECLARE
         RETURN NULL;
     END IF;
 @write@
-    PERFORM freshet.wake();
     RETURN NULL;
 END
 $frame$;
     row_frame constant text := $frame$
 DECLARE
+    notifying boolean;
+    hinting boolean;
+    hint uuid;
 {{both||    old_<role> <type>;
     new_<role> <type>;
 }}{{key||    key_<role> <type>[];
@@ -138,8 +222,10 @@ DECLARE
         PERFORM freshet.journal('@cache@', '@subject@', 'drift');
         RETURN NULL;
     END;
+    SELECT s.notify AND pg_catalog.pg_notification_queue_usage() <= 0.5, s.hints
+    INTO notifying, hinting
+    FROM freshet.setting_in_force AS s;
 @write@
-    PERFORM freshet.wake();
     RETURN NULL;
 END
 $frame$;
@@ -162,9 +248,10 @@ $frame$;
             WHERE {{key| AND |r.<column> IS NOT NULL}}
             LIMIT journaling.row_limit + 1
         ) AS c;$read$;
-    write_side constant text := $write$
-    INSERT INTO freshet.change (cache, subject, operation, row_count{{key||, <journal>}}{{value||, @side@_<journal>}})
-    VALUES ('@cache@', '@subject@', '@event@', changed_rows{{key||, key_<role>}}{{value||, @side@_<role>}});$write$;
+    write_side constant text := freshet.write_row(
+        NULL, '''@event@''', 'changed_rows',
+        ARRAY[['key', '<journal>', 'key_<role>'], ['value', '@side@_<journal>', '@side@_<role>']], has_hints
+    );
 
     -- UPDATE of a table without values: a row whose keys were changed counts with the old and with the new ones.
     read_keys constant text := $read$
@@ -177,9 +264,9 @@ $frame$;
                 AND ({{first||o.<column> IS NULL OR n.<column> IS NULL}} OR (o.*) OPERATOR(pg_catalog.*<>) (n.*))
             LIMIT journaling.row_limit + 1
         ) AS c;$read$;
-    write_keys constant text := $write$
-    INSERT INTO freshet.change (cache, subject, operation, row_count{{key||, <journal>}})
-    VALUES ('@cache@', '@subject@', 'update', changed_rows{{key||, key_<role>}});$write$;
+    write_keys constant text := freshet.write_row(
+        NULL, '''update''', 'changed_rows', ARRAY[['key', '<journal>', 'key_<role>']], has_hints
+    );
 
     -- UPDATE of a table with values. One of the keys is the deletion of one row and the insertion of another.
     declare_values constant text := $declare${{both||    deleted_<role> <type>[];
@@ -205,31 +292,20 @@ $frame$;
                 AND ({{first||o.<column> IS NULL OR n.<column> IS NULL}} OR (o.*) OPERATOR(pg_catalog.*<>) (n.*))
             LIMIT journaling.row_limit + 1
         ) AS c;$read$;
-    write_values constant text := $write$
-    IF {{first||key_<role>}} IS NOT NULL THEN
-        INSERT INTO freshet.change (
-            cache, subject, operation, row_count{{key||, <journal>}}{{value||, old_<journal>, new_<journal>}}
-        ) VALUES (
-            '@cache@', '@subject@', 'update', pg_catalog.cardinality({{first||key_<role>}}){{key||,
-            key_<role>}}{{value||, old_<role>, new_<role>}}
-        );
-    END IF;
-    IF {{first||deleted_<role>}} IS NOT NULL THEN
-        INSERT INTO freshet.change (
-            cache, subject, operation, row_count{{key||, <journal>}}{{value||, old_<journal>}}
-        ) VALUES (
-            '@cache@', '@subject@', 'delete', pg_catalog.cardinality({{first||deleted_<role>}}){{both||,
-            deleted_<role>}}
-        );
-    END IF;
-    IF {{first||inserted_<role>}} IS NOT NULL THEN
-        INSERT INTO freshet.change (
-            cache, subject, operation, row_count{{key||, <journal>}}{{value||, new_<journal>}}
-        ) VALUES (
-            '@cache@', '@subject@', 'insert', pg_catalog.cardinality({{first||inserted_<role>}}){{both||,
-            inserted_<role>}}
-        );
-    END IF;$write$;
+    write_values constant text := freshet.write_row(
+        '{{first||key_<role>}} IS NOT NULL', '''update''', 'pg_catalog.cardinality({{first||key_<role>}})',
+        ARRAY[
+            ['key', '<journal>', 'key_<role>'],
+            ['value', 'old_<journal>', 'old_<role>'], ['value', 'new_<journal>', 'new_<role>']
+        ],
+        has_hints
+    ) || freshet.write_row(
+        '{{first||deleted_<role>}} IS NOT NULL', '''delete''', 'pg_catalog.cardinality({{first||deleted_<role>}})',
+        ARRAY[['key', '<journal>', 'deleted_<role>'], ['value', 'old_<journal>', 'deleted_<role>']], has_hints
+    ) || freshet.write_row(
+        '{{first||inserted_<role>}} IS NOT NULL', '''insert''', 'pg_catalog.cardinality({{first||inserted_<role>}})',
+        ARRAY[['key', '<journal>', 'inserted_<role>'], ['value', 'new_<journal>', 'inserted_<role>']], has_hints
+    );
 
     -- The same for single rows.
     write_row_keys constant text := $write$
@@ -239,27 +315,23 @@ $frame$;
     WHERE {{key| AND |p.<role> IS NOT NULL}};
     IF {{first||key_<role>}} IS NULL THEN
         RETURN NULL;
-    END IF;
-    INSERT INTO freshet.change (cache, subject, operation, row_count{{key||, <journal>}})
-    VALUES ('@cache@', '@subject@', pg_catalog.lower(TG_OP), 1{{key||, key_<role>}});$write$;
-    write_row_values constant text := $write$
-    IF {{key| AND |old_<role> = new_<role>}} THEN
-        INSERT INTO freshet.change (
-            cache, subject, operation, row_count{{key||, <journal>}}{{value||, old_<journal>, new_<journal>}}
-        ) VALUES (
-            '@cache@', '@subject@', 'update', 1{{key||, ARRAY[new_<role>]}}{{value||,
-            ARRAY[old_<role>], ARRAY[new_<role>]}}
-        );
-    ELSE
-        IF {{key| AND |old_<role> IS NOT NULL}} THEN
-            INSERT INTO freshet.change (cache, subject, operation, row_count{{key||, <journal>}}{{value||, old_<journal>}})
-            VALUES ('@cache@', '@subject@', 'delete', 1{{both||, ARRAY[old_<role>]}});
-        END IF;
-        IF {{key| AND |new_<role> IS NOT NULL}} THEN
-            INSERT INTO freshet.change (cache, subject, operation, row_count{{key||, <journal>}}{{value||, new_<journal>}})
-            VALUES ('@cache@', '@subject@', 'insert', 1{{both||, ARRAY[new_<role>]}});
-        END IF;
-    END IF;$write$;
+    END IF;$write$ || freshet.write_row(
+        NULL, 'pg_catalog.lower(TG_OP)', '1', ARRAY[['key', '<journal>', 'key_<role>']], has_hints
+    );
+    write_row_values constant text := freshet.write_row(
+        '{{key| AND |old_<role> = new_<role>}}', '''update''', '1',
+        ARRAY[
+            ['key', '<journal>', 'ARRAY[new_<role>]'],
+            ['value', 'old_<journal>', 'ARRAY[old_<role>]'], ['value', 'new_<journal>', 'ARRAY[new_<role>]']
+        ],
+        has_hints
+    ) || freshet.write_row(
+        '({{key| AND |old_<role> = new_<role>}}) IS NOT TRUE AND {{key| AND |old_<role> IS NOT NULL}}', '''delete''', '1',
+        ARRAY[['key', '<journal>', 'ARRAY[old_<role>]'], ['value', 'old_<journal>', 'ARRAY[old_<role>]']], has_hints
+    ) || freshet.write_row(
+        '({{key| AND |old_<role> = new_<role>}}) IS NOT TRUE AND {{key| AND |new_<role> IS NOT NULL}}', '''insert''', '1',
+        ARRAY[['key', '<journal>', 'ARRAY[new_<role>]'], ['value', 'new_<journal>', 'ARRAY[new_<role>]']], has_hints
+    );
 
     cache_name text;
     has_values boolean;
