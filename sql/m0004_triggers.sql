@@ -155,6 +155,7 @@ DECLARE
     notifying boolean;
     hinting boolean;
     hint uuid;
+    is_readable boolean;
     changed_rows bigint;
 {{key||    key_<role> <type>[];
 }}{{value||    old_<role> <type>[];
@@ -165,10 +166,15 @@ DECLARE
     FROM freshet.setting_in_force AS s;
     BEGIN
         -- First of all: the cast from a type of the application's may be a function of anybody's, which must not run here.
-        PERFORM FROM @side@_rows AS r
-        WHERE NOT ({{both| AND |pg_catalog.pg_typeof(r.<column>) = ANY ('<types>'::pg_catalog.regtype[])}})
+        -- All rows have the types of the first.
+        SELECT {{both| AND |pg_catalog.pg_typeof(r.<column>) = ANY ('<types>'::pg_catalog.regtype[])}}
+        INTO is_readable
+        FROM @side@_rows AS r
         LIMIT 1;
-        IF FOUND THEN
+        IF NOT FOUND THEN
+            RETURN NULL;
+        END IF;
+        IF NOT is_readable THEN
             RAISE EXCEPTION 'a column was retyped';
         END IF;
 @read@
@@ -252,6 +258,20 @@ $frame$;
         NULL, '''@event@''', 'changed_rows',
         ARRAY[['key', '<journal>', 'key_<role>'], ['value', '@side@_<journal>', '@side@_<role>']], has_hints
     );
+
+    -- UPDATE joins the rows before and after, which is dear where there are many. If all of the first ones that a large
+    -- statement touched were changed, that is enough to know. Both tables have them in the order of the update; where they
+    -- had not, this would find too few pairs, and all would be read. FULL JOIN, because a plan made for few rows would be a
+    -- nested loop.
+    count_first constant text := $read$
+        IF EXISTS (SELECT FROM new_rows OFFSET journaling.row_limit) THEN
+            SELECT pg_catalog.count(*) FILTER (WHERE (o.*) OPERATOR(pg_catalog.*<>) (n.*))
+            INTO changed_rows
+            FROM (SELECT * FROM old_rows LIMIT journaling.row_limit + 1) AS o
+            FULL JOIN (SELECT * FROM new_rows LIMIT journaling.row_limit + 1) AS n ON {{key| AND |o.<column> = n.<column>}};
+        END IF;
+        IF (changed_rows > row_limit) IS NOT TRUE THEN@read@
+        END IF;$read$;
 
     -- UPDATE of a table without values: a row whose keys were changed counts with the old and with the new ones.
     read_keys constant text := $read$
@@ -358,10 +378,10 @@ BEGIN
             writing := write_side;
         WHEN event = 'update' AND has_values THEN
             declarations := declare_values;
-            reading := read_values;
+            reading := pg_catalog.replace(count_first, '@read@', pg_catalog.replace(read_values, E'\n', E'\n    '));
             writing := write_values;
         WHEN event = 'update' THEN
-            reading := read_keys;
+            reading := pg_catalog.replace(count_first, '@read@', pg_catalog.replace(read_keys, E'\n', E'\n    '));
             writing := write_keys;
     END CASE;
     frame := pg_catalog.replace(frame, '@declare@', declarations);
