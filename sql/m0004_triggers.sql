@@ -259,18 +259,30 @@ $frame$;
         ARRAY[['key', '<journal>', 'key_<role>'], ['value', '@side@_<journal>', '@side@_<role>']], has_hints
     );
 
-    -- UPDATE joins the rows before and after, which is dear where there are many. If all of the first ones that a large
-    -- statement touched were changed, that is enough to know. Both tables have them in the order of the update; where they
-    -- had not, this would find too few pairs, and all would be read. FULL JOIN, because a plan made for few rows would be a
-    -- nested loop.
-    count_first constant text := $read$
-        IF EXISTS (SELECT FROM new_rows OFFSET journaling.row_limit) THEN
+    -- UPDATE joins the rows before and after, which takes longest of all that is done here. So it is avoided
+    --   where there is one row that kept its keys, as there most often is: it is a pair.
+    --   where a large statement changed all of the first rows that it touched: that is enough to know. Both tables have
+    --   them in the order of the update; where they had not, this would find too few pairs, and all would be read. FULL
+    --   JOIN, because a plan made for few rows would be a nested loop.
+    declare_update constant text := $declare$    touched_rows bigint;
+    is_read boolean;
+$declare$;
+    read_update constant text := $read$
+        SELECT pg_catalog.count(*) INTO touched_rows FROM (SELECT FROM new_rows LIMIT journaling.row_limit + 1) AS t;
+        IF touched_rows = 1 THEN
+            SELECT 1{{key||, ARRAY[n.<column>::<type>]}}{{value||, ARRAY[o.<column>::<type>], ARRAY[n.<column>::<type>]}}
+            INTO changed_rows{{key||, key_<role>}}{{value||, old_<role>, new_<role>}}
+            FROM old_rows AS o CROSS JOIN new_rows AS n
+            WHERE {{key| AND |o.<column> = n.<column>}} AND (o.*) OPERATOR(pg_catalog.*<>) (n.*);
+            is_read := FOUND;
+        ELSIF touched_rows > row_limit THEN
             SELECT pg_catalog.count(*) FILTER (WHERE (o.*) OPERATOR(pg_catalog.*<>) (n.*))
             INTO changed_rows
             FROM (SELECT * FROM old_rows LIMIT journaling.row_limit + 1) AS o
             FULL JOIN (SELECT * FROM new_rows LIMIT journaling.row_limit + 1) AS n ON {{key| AND |o.<column> = n.<column>}};
+            is_read := changed_rows > row_limit;
         END IF;
-        IF (changed_rows > row_limit) IS NOT TRUE THEN@read@
+        IF is_read IS NOT TRUE THEN@read@
         END IF;$read$;
 
     -- UPDATE of a table without values: a row whose keys were changed counts with the old and with the new ones.
@@ -377,11 +389,12 @@ BEGIN
             reading := read_side;
             writing := write_side;
         WHEN event = 'update' AND has_values THEN
-            declarations := declare_values;
-            reading := pg_catalog.replace(count_first, '@read@', pg_catalog.replace(read_values, E'\n', E'\n    '));
+            declarations := declare_update || declare_values;
+            reading := pg_catalog.replace(read_update, '@read@', pg_catalog.replace(read_values, E'\n', E'\n    '));
             writing := write_values;
         WHEN event = 'update' THEN
-            reading := pg_catalog.replace(count_first, '@read@', pg_catalog.replace(read_keys, E'\n', E'\n    '));
+            declarations := declare_update;
+            reading := pg_catalog.replace(read_update, '@read@', pg_catalog.replace(read_keys, E'\n', E'\n    '));
             writing := write_keys;
     END CASE;
     frame := pg_catalog.replace(frame, '@declare@', declarations);
