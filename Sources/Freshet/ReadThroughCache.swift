@@ -499,10 +499,13 @@ public final class ReadThroughCache<Key: Hashable & Sendable, Value: Sendable>: 
             var own: [FlightKey] = []
             for claimed in try await claim(misses) where !claimed.isHeld {
                 guard var flightKey = missing.removeValue(forKey: claimed.key) else { continue }
-                // The one before has failed, or was bumped: it is up to us, under what was read just now.
-                flightKey.stamp = claimed.stamp ?? flightKey.stamp
                 flightKey.claim = claimed.claim
-                flightKey.postgres = claimed.miss.postgres
+                // The one before has failed, or was bumped: it is up to us, under what was read just now, all of it or nothing. The
+                // stamp of one read and the Postgres of another would let what this one answers pass for what that one promised.
+                if let stamp = claimed.stamp {
+                    flightKey.stamp = stamp
+                    flightKey.postgres = claimed.miss.postgres
+                }
                 own.append(flightKey)
             }
             guard !own.isEmpty else { continue }
