@@ -63,6 +63,7 @@ final class World: @unchecked Sendable {
         primaryRedis = redis
         let model = PostgresModel(flaws: plan.flaws)
         model.escalationRows = plan.escalationRows
+        model.hints = plan.hearsHints
         primaryPostgres = add(model)
     }
 
@@ -208,6 +209,7 @@ final class World: @unchecked Sendable {
         )
         worker.surroundings = process.surroundings
         worker.openJournal = { [self] in try await SimulatedJournal.open(self, process) }
+        if plan.hearsHints { worker.openHints = { [self] in try await SimulatedHints.open(self, process) } }
         workers.append(WorkerActor(name: name, process: process))
         process.begin { [worker] in await worker.run() }
     }
@@ -322,7 +324,8 @@ final class World: @unchecked Sendable {
         guard transaction.journals, plan.notifies else { return }
         for session in server.sessions where session.isListening {
             if plan.notificationLoss > 0, !isHealed, scheduler.random.chance(oneIn: plan.notificationLoss) { continue }
-            scheduler.after(latency()) { session.notify() }
+            let payloads = transaction.notifications
+            scheduler.after(latency()) { session.notify(payloads) }
         }
     }
 
@@ -498,6 +501,7 @@ final class World: @unchecked Sendable {
         case .evict:
             if let key = redis.model.dataset.entries.keys.sorted().randomElement(using: &scheduler.random) {
                 redis.model.unlink(key)
+                forgetLostPromises(redis)
                 redis.copy()
             }
         case .redisIsFull:
@@ -572,7 +576,13 @@ final class World: @unchecked Sendable {
         case 3: _ = redis.model.execute(.command(RedisCommand("HSET", .string(head), "mark", .bytes([7, 200]))))
         default: _ = redis.model.execute(.command(RedisCommand("HSET", .string(entity), "g", "zero")))
         }
+        forgetLostPromises(redis)
         redis.copy()
+    }
+
+    /// Without its head a dataset promises as little as an empty one.
+    private func forgetLostPromises(_ redis: RedisServer) {
+        if redis.model.dataset.field(headKey, "pg") == nil { redis.model.dataset.knowledge.promisedTimeline = 0 }
     }
 
     private func restartRedis(with dataset: RedisDataset) {
