@@ -798,17 +798,8 @@ CREATE FUNCTION freshet.notify_enabled() RETURNS boolean
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'freshet', 'pg_temp'
     AS $$
-DECLARE
-    wish text := pg_catalog.lower(pg_catalog.current_setting('freshet.notify', true));
 BEGIN
-    IF wish IS NULL OR wish NOT IN ('on', 'off', 'auto') THEN
-        SELECT s.value INTO wish FROM freshet.setting AS s WHERE s.name = 'notify';
-    END IF;
-    RETURN CASE wish
-        WHEN 'on' THEN true
-        WHEN 'off' THEN false
-        ELSE pg_catalog.current_setting('max_prepared_transactions')::integer = 0
-    END;
+    RETURN (SELECT s.notify FROM freshet.setting_in_force AS s);
 END
 $$;
 
@@ -904,24 +895,44 @@ CREATE FUNCTION freshet.trigger_source(subject text, event text, columns jsonb) 
     SET search_path TO 'freshet', 'pg_temp'
     AS $_$
 DECLARE
+    -- Only where all columns of the cache are integers, as said above.
+    has_hints constant boolean := NOT EXISTS (
+        SELECT
+        FROM freshet.cache_table AS own
+        JOIN freshet.cache_table AS t ON t.cache = own.cache
+        JOIN freshet.cache_column AS c ON c.subject = t.subject
+        WHERE own.subject = trigger_source.subject AND c.kind <> 'integer'
+    );
+
     -- Names that the application may have used for columns are harmless: columns are always qualified, variables
     -- labelled.
     statement_frame constant text := $frame$
 <<journaling>>
 DECLARE
     row_limit bigint;
+    notifying boolean;
+    hinting boolean;
+    hint uuid;
+    is_readable boolean;
     changed_rows bigint;
 {{key||    key_<role> <type>[];
 }}{{value||    old_<role> <type>[];
     new_<role> <type>[];
 }}@declare@BEGIN
-    SELECT s.value::bigint INTO row_limit FROM freshet.setting AS s WHERE s.name = 'escalation_rows';
+    SELECT s.escalation_rows, s.notify AND pg_catalog.pg_notification_queue_usage() <= 0.5, s.hints
+    INTO row_limit, notifying, hinting
+    FROM freshet.setting_in_force AS s;
     BEGIN
         -- First of all: the cast from a type of the application's may be a function of anybody's, which must not run here.
-        PERFORM FROM @side@_rows AS r
-        WHERE NOT ({{both| AND |pg_catalog.pg_typeof(r.<column>) = ANY ('<types>'::pg_catalog.regtype[])}})
+        -- All rows have the types of the first.
+        SELECT {{both| AND |pg_catalog.pg_typeof(r.<column>) = ANY ('<types>'::pg_catalog.regtype[])}}
+        INTO is_readable
+        FROM @side@_rows AS r
         LIMIT 1;
-        IF FOUND THEN
+        IF NOT FOUND THEN
+            RETURN NULL;
+        END IF;
+        IF NOT is_readable THEN
             RAISE EXCEPTION 'a column was retyped';
         END IF;
 @read@
@@ -939,12 +950,14 @@ DECLARE
         RETURN NULL;
     END IF;
 @write@
-    PERFORM freshet.wake();
     RETURN NULL;
 END
 $frame$;
     row_frame constant text := $frame$
 DECLARE
+    notifying boolean;
+    hinting boolean;
+    hint uuid;
 {{both||    old_<role> <type>;
     new_<role> <type>;
 }}{{key||    key_<role> <type>[];
@@ -973,8 +986,10 @@ DECLARE
         PERFORM freshet.journal('@cache@', '@subject@', 'drift');
         RETURN NULL;
     END;
+    SELECT s.notify AND pg_catalog.pg_notification_queue_usage() <= 0.5, s.hints
+    INTO notifying, hinting
+    FROM freshet.setting_in_force AS s;
 @write@
-    PERFORM freshet.wake();
     RETURN NULL;
 END
 $frame$;
@@ -997,9 +1012,36 @@ $frame$;
             WHERE {{key| AND |r.<column> IS NOT NULL}}
             LIMIT journaling.row_limit + 1
         ) AS c;$read$;
-    write_side constant text := $write$
-    INSERT INTO freshet.change (cache, subject, operation, row_count{{key||, <journal>}}{{value||, @side@_<journal>}})
-    VALUES ('@cache@', '@subject@', '@event@', changed_rows{{key||, key_<role>}}{{value||, @side@_<role>}});$write$;
+    write_side constant text := freshet.write_row(
+        NULL, '''@event@''', 'changed_rows',
+        ARRAY[['key', '<journal>', 'key_<role>'], ['value', '@side@_<journal>', '@side@_<role>']], has_hints
+    );
+
+    -- UPDATE joins the rows before and after, which takes longest of all that is done here. So it is avoided
+    --   where there is one row that kept its keys, as there most often is: it is a pair.
+    --   where a large statement changed all of the first rows that it touched: that is enough to know. Both tables have
+    --   them in the order of the update; where they had not, this would find too few pairs, and all would be read. FULL
+    --   JOIN, because a plan made for few rows would be a nested loop.
+    declare_update constant text := $declare$    touched_rows bigint;
+    is_read boolean;
+$declare$;
+    read_update constant text := $read$
+        SELECT pg_catalog.count(*) INTO touched_rows FROM (SELECT FROM new_rows LIMIT journaling.row_limit + 1) AS t;
+        IF touched_rows = 1 THEN
+            SELECT 1{{key||, ARRAY[n.<column>::<type>]}}{{value||, ARRAY[o.<column>::<type>], ARRAY[n.<column>::<type>]}}
+            INTO changed_rows{{key||, key_<role>}}{{value||, old_<role>, new_<role>}}
+            FROM old_rows AS o CROSS JOIN new_rows AS n
+            WHERE {{key| AND |o.<column> = n.<column>}} AND (o.*) OPERATOR(pg_catalog.*<>) (n.*);
+            is_read := FOUND;
+        ELSIF touched_rows > row_limit THEN
+            SELECT pg_catalog.count(*) FILTER (WHERE (o.*) OPERATOR(pg_catalog.*<>) (n.*))
+            INTO changed_rows
+            FROM (SELECT * FROM old_rows LIMIT journaling.row_limit + 1) AS o
+            FULL JOIN (SELECT * FROM new_rows LIMIT journaling.row_limit + 1) AS n ON {{key| AND |o.<column> = n.<column>}};
+            is_read := changed_rows > row_limit;
+        END IF;
+        IF is_read IS NOT TRUE THEN@read@
+        END IF;$read$;
 
     -- UPDATE of a table without values: a row whose keys were changed counts with the old and with the new ones.
     read_keys constant text := $read$
@@ -1012,9 +1054,9 @@ $frame$;
                 AND ({{first||o.<column> IS NULL OR n.<column> IS NULL}} OR (o.*) OPERATOR(pg_catalog.*<>) (n.*))
             LIMIT journaling.row_limit + 1
         ) AS c;$read$;
-    write_keys constant text := $write$
-    INSERT INTO freshet.change (cache, subject, operation, row_count{{key||, <journal>}})
-    VALUES ('@cache@', '@subject@', 'update', changed_rows{{key||, key_<role>}});$write$;
+    write_keys constant text := freshet.write_row(
+        NULL, '''update''', 'changed_rows', ARRAY[['key', '<journal>', 'key_<role>']], has_hints
+    );
 
     -- UPDATE of a table with values. One of the keys is the deletion of one row and the insertion of another.
     declare_values constant text := $declare${{both||    deleted_<role> <type>[];
@@ -1040,31 +1082,20 @@ $frame$;
                 AND ({{first||o.<column> IS NULL OR n.<column> IS NULL}} OR (o.*) OPERATOR(pg_catalog.*<>) (n.*))
             LIMIT journaling.row_limit + 1
         ) AS c;$read$;
-    write_values constant text := $write$
-    IF {{first||key_<role>}} IS NOT NULL THEN
-        INSERT INTO freshet.change (
-            cache, subject, operation, row_count{{key||, <journal>}}{{value||, old_<journal>, new_<journal>}}
-        ) VALUES (
-            '@cache@', '@subject@', 'update', pg_catalog.cardinality({{first||key_<role>}}){{key||,
-            key_<role>}}{{value||, old_<role>, new_<role>}}
-        );
-    END IF;
-    IF {{first||deleted_<role>}} IS NOT NULL THEN
-        INSERT INTO freshet.change (
-            cache, subject, operation, row_count{{key||, <journal>}}{{value||, old_<journal>}}
-        ) VALUES (
-            '@cache@', '@subject@', 'delete', pg_catalog.cardinality({{first||deleted_<role>}}){{both||,
-            deleted_<role>}}
-        );
-    END IF;
-    IF {{first||inserted_<role>}} IS NOT NULL THEN
-        INSERT INTO freshet.change (
-            cache, subject, operation, row_count{{key||, <journal>}}{{value||, new_<journal>}}
-        ) VALUES (
-            '@cache@', '@subject@', 'insert', pg_catalog.cardinality({{first||inserted_<role>}}){{both||,
-            inserted_<role>}}
-        );
-    END IF;$write$;
+    write_values constant text := freshet.write_row(
+        '{{first||key_<role>}} IS NOT NULL', '''update''', 'pg_catalog.cardinality({{first||key_<role>}})',
+        ARRAY[
+            ['key', '<journal>', 'key_<role>'],
+            ['value', 'old_<journal>', 'old_<role>'], ['value', 'new_<journal>', 'new_<role>']
+        ],
+        has_hints
+    ) || freshet.write_row(
+        '{{first||deleted_<role>}} IS NOT NULL', '''delete''', 'pg_catalog.cardinality({{first||deleted_<role>}})',
+        ARRAY[['key', '<journal>', 'deleted_<role>'], ['value', 'old_<journal>', 'deleted_<role>']], has_hints
+    ) || freshet.write_row(
+        '{{first||inserted_<role>}} IS NOT NULL', '''insert''', 'pg_catalog.cardinality({{first||inserted_<role>}})',
+        ARRAY[['key', '<journal>', 'inserted_<role>'], ['value', 'new_<journal>', 'inserted_<role>']], has_hints
+    );
 
     -- The same for single rows.
     write_row_keys constant text := $write$
@@ -1074,27 +1105,23 @@ $frame$;
     WHERE {{key| AND |p.<role> IS NOT NULL}};
     IF {{first||key_<role>}} IS NULL THEN
         RETURN NULL;
-    END IF;
-    INSERT INTO freshet.change (cache, subject, operation, row_count{{key||, <journal>}})
-    VALUES ('@cache@', '@subject@', pg_catalog.lower(TG_OP), 1{{key||, key_<role>}});$write$;
-    write_row_values constant text := $write$
-    IF {{key| AND |old_<role> = new_<role>}} THEN
-        INSERT INTO freshet.change (
-            cache, subject, operation, row_count{{key||, <journal>}}{{value||, old_<journal>, new_<journal>}}
-        ) VALUES (
-            '@cache@', '@subject@', 'update', 1{{key||, ARRAY[new_<role>]}}{{value||,
-            ARRAY[old_<role>], ARRAY[new_<role>]}}
-        );
-    ELSE
-        IF {{key| AND |old_<role> IS NOT NULL}} THEN
-            INSERT INTO freshet.change (cache, subject, operation, row_count{{key||, <journal>}}{{value||, old_<journal>}})
-            VALUES ('@cache@', '@subject@', 'delete', 1{{both||, ARRAY[old_<role>]}});
-        END IF;
-        IF {{key| AND |new_<role> IS NOT NULL}} THEN
-            INSERT INTO freshet.change (cache, subject, operation, row_count{{key||, <journal>}}{{value||, new_<journal>}})
-            VALUES ('@cache@', '@subject@', 'insert', 1{{both||, ARRAY[new_<role>]}});
-        END IF;
-    END IF;$write$;
+    END IF;$write$ || freshet.write_row(
+        NULL, 'pg_catalog.lower(TG_OP)', '1', ARRAY[['key', '<journal>', 'key_<role>']], has_hints
+    );
+    write_row_values constant text := freshet.write_row(
+        '{{key| AND |old_<role> = new_<role>}}', '''update''', '1',
+        ARRAY[
+            ['key', '<journal>', 'ARRAY[new_<role>]'],
+            ['value', 'old_<journal>', 'ARRAY[old_<role>]'], ['value', 'new_<journal>', 'ARRAY[new_<role>]']
+        ],
+        has_hints
+    ) || freshet.write_row(
+        '({{key| AND |old_<role> = new_<role>}}) IS NOT TRUE AND {{key| AND |old_<role> IS NOT NULL}}', '''delete''', '1',
+        ARRAY[['key', '<journal>', 'ARRAY[old_<role>]'], ['value', 'old_<journal>', 'ARRAY[old_<role>]']], has_hints
+    ) || freshet.write_row(
+        '({{key| AND |old_<role> = new_<role>}}) IS NOT TRUE AND {{key| AND |new_<role> IS NOT NULL}}', '''insert''', '1',
+        ARRAY[['key', '<journal>', 'ARRAY[new_<role>]'], ['value', 'new_<journal>', 'ARRAY[new_<role>]']], has_hints
+    );
 
     cache_name text;
     has_values boolean;
@@ -1120,11 +1147,12 @@ BEGIN
             reading := read_side;
             writing := write_side;
         WHEN event = 'update' AND has_values THEN
-            declarations := declare_values;
-            reading := read_values;
+            declarations := declare_update || declare_values;
+            reading := pg_catalog.replace(read_update, '@read@', pg_catalog.replace(read_values, E'\n', E'\n    '));
             writing := write_values;
         WHEN event = 'update' THEN
-            reading := read_keys;
+            declarations := declare_update;
+            reading := pg_catalog.replace(read_update, '@read@', pg_catalog.replace(read_keys, E'\n', E'\n    '));
             writing := write_keys;
     END CASE;
     frame := pg_catalog.replace(frame, '@declare@', declarations);
@@ -1216,6 +1244,56 @@ $_$;
 ALTER FUNCTION freshet.write_out(template text, subject text, columns jsonb) OWNER TO freshet_owner;
 
 COMMENT ON FUNCTION freshet.write_out(template text, subject text, columns jsonb) IS 'Writes a template out for the columns of a table. Internal.';
+
+CREATE FUNCTION freshet.write_row(condition text, operation text, row_count text, facts text[], has_hint boolean) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'freshet', 'pg_temp'
+    AS $_$
+DECLARE
+    with_hint constant text := $write$
+    hint := CASE WHEN notifying AND hinting AND @row_count@ <= 32 THEN pg_catalog.gen_random_uuid() END;
+    INSERT INTO freshet.change (cache, subject, operation, row_count, hint@names@)
+    VALUES ('@cache@', '@subject@', @operation@, @row_count@, hint@values@);
+    IF notifying THEN
+        PERFORM pg_catalog.pg_notify('freshet_change', CASE WHEN hint IS NULL THEN '' ELSE pg_catalog.concat_ws(
+            ' ', hint, '@cache@', '@subject@', @operation@@texts@
+        ) END);
+    END IF;$write$;
+    without_hint constant text := $write$
+    INSERT INTO freshet.change (cache, subject, operation, row_count@names@)
+    VALUES ('@cache@', '@subject@', @operation@, @row_count@@values@);
+    IF notifying THEN
+        PERFORM pg_catalog.pg_notify('freshet_change', '');
+    END IF;$write$;
+
+    template text := CASE WHEN has_hint THEN with_hint ELSE without_hint END;
+    fact text[];
+    names text := '';
+    cells text := '';
+    texts text := '';
+BEGIN
+    FOREACH fact SLICE 1 IN ARRAY facts LOOP
+        names := names || pg_catalog.format('{{%s||, %s}}', fact[1], fact[2]);
+        cells := cells || pg_catalog.format('{{%s||, %s}}', fact[1], fact[3]);
+        texts := texts || pg_catalog.format(E'{{%s||,\n            ''%s='' || %s::text}}', fact[1], fact[2], fact[3]);
+    END LOOP;
+    template := pg_catalog.replace(template, '@names@', names);
+    template := pg_catalog.replace(template, '@values@', cells);
+    template := pg_catalog.replace(template, '@texts@', texts);
+    template := pg_catalog.replace(template, '@operation@', operation);
+    template := pg_catalog.replace(template, '@row_count@', row_count);
+    IF condition IS NULL THEN
+        RETURN template;
+    END IF;
+    RETURN pg_catalog.format(
+        E'\n    IF %s THEN%s\n    END IF;', condition, pg_catalog.replace(template, E'\n', E'\n    ')
+    );
+END
+$_$;
+
+ALTER FUNCTION freshet.write_row(condition text, operation text, row_count text, facts text[], has_hint boolean) OWNER TO freshet_owner;
+
+COMMENT ON FUNCTION freshet.write_row(condition text, operation text, row_count text, facts text[], has_hint boolean) IS 'The statements that write one row of the journal, as a template. Internal.';
 
 CREATE TABLE freshet.attachment (
     subject text NOT NULL,
@@ -1351,6 +1429,7 @@ CREATE TABLE freshet.change (
     subject text NOT NULL,
     operation text NOT NULL,
     row_count bigint NOT NULL,
+    hint uuid,
     application_name text DEFAULT current_setting('application_name'::text),
     user_name text DEFAULT SESSION_USER,
     detector_ids bigint[],
@@ -1418,6 +1497,7 @@ CREATE TABLE freshet.setting (
     CONSTRAINT setting_known CHECK (
 CASE name
     WHEN 'notify'::text THEN (value = ANY (ARRAY['auto'::text, 'on'::text, 'off'::text]))
+    WHEN 'hints'::text THEN (value = ANY (ARRAY['on'::text, 'off'::text]))
     WHEN 'escalation_rows'::text THEN (value ~ '^[1-9][0-9]{0,8}$'::text)
     ELSE false
 END)
@@ -1425,7 +1505,29 @@ END)
 
 ALTER TABLE freshet.setting OWNER TO freshet_owner;
 
-COMMENT ON TABLE freshet.setting IS 'notify: auto (off where max_prepared_transactions > 0), on, off. escalation_rows: a statement that changes more rows than this invalidates everything.';
+COMMENT ON TABLE freshet.setting IS 'notify: auto (off where max_prepared_transactions > 0), on, off. hints: on, off; whether a notification carries the facts of a row with few keys, for every role that listens to read. escalation_rows: a statement that changes more rows than this invalidates everything.';
+
+CREATE VIEW freshet.setting_in_force AS
+ SELECT s.escalation_rows,
+        CASE
+            CASE
+                WHEN (w.wish = ANY (ARRAY['on'::text, 'off'::text, 'auto'::text])) THEN w.wish
+                ELSE s.notify
+            END
+            WHEN 'on'::text THEN true
+            WHEN 'off'::text THEN false
+            ELSE ((current_setting('max_prepared_transactions'::text))::integer = 0)
+        END AS notify,
+    (s.hints IS DISTINCT FROM 'off'::text) AS hints
+   FROM (( SELECT (max(t.value) FILTER (WHERE (t.name = 'escalation_rows'::text)))::bigint AS escalation_rows,
+            max(t.value) FILTER (WHERE (t.name = 'notify'::text)) AS notify,
+            max(t.value) FILTER (WHERE (t.name = 'hints'::text)) AS hints
+           FROM freshet.setting t) s
+     CROSS JOIN ( SELECT lower(current_setting('freshet.notify'::text, true)) AS wish) w);
+
+ALTER TABLE freshet.setting_in_force OWNER TO freshet_owner;
+
+COMMENT ON VIEW freshet.setting_in_force IS 'What the settings come to in this session.';
 
 ALTER TABLE ONLY freshet.attachment
     ADD CONSTRAINT attachment_pkey PRIMARY KEY (subject);
@@ -1544,6 +1646,8 @@ REVOKE ALL ON FUNCTION freshet.wake() FROM PUBLIC;
 REVOKE ALL ON FUNCTION freshet.worker_may_read(relation regclass, columns jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION freshet.write_out(template text, subject text, columns jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION freshet.write_row(condition text, operation text, row_count text, facts text[], has_hint boolean) FROM PUBLIC;
 
 GRANT SELECT ON TABLE freshet.attachment TO freshet_worker;
 GRANT SELECT ON TABLE freshet.attachment TO freshet_auditor;

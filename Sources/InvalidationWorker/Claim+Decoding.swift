@@ -52,7 +52,8 @@ extension Claim {
         static let number1 = 6
         static let number2 = 7
         static let number3 = 8
-        static let firstArray = 9
+        static let hint = 9
+        static let firstArray = 10
     }
 }
 
@@ -155,6 +156,7 @@ extension JournalRow {
         rowCount = try result.int64(row, Claim.Column.number1) ?? 0
         changedAtMicroseconds = try result.int64(row, Claim.Column.number2) ?? 0
         committedAtMicroseconds = try result.int64(row, Claim.Column.number3)
+        hint = result.string(row, Claim.Column.hint)
         for (place, column) in columns.enumerated() {
             let place = Claim.Column.firstArray + place
             switch column.kind {

@@ -63,6 +63,8 @@ package struct CacheClaim: Equatable, Sendable {
     var facts: [FactRow]?
     /// What the batch invalidates, by the rules of the cache.
     package var scopes = ScopeSet()
+    /// What was bumped ahead of the pass, on hints; nil for nothing.
+    var covered: HintCoverage?
     /// Why the facts that resolve a batch cannot be looked up; nil where they can.
     var factsProblem: String?
 

@@ -21,6 +21,11 @@ struct HeadStore: Sendable {
         source: KeyspaceScript.apply.source
     )
 
+    private static let hint = RedisScript(
+        name: KeyspaceScript.hint.name,
+        source: KeyspaceScript.hint.source
+    )
+
     /// The heads of all buckets of some namespaces, and the time of the server that each is on, in one round trip.
     ///
     /// Not in a transaction: a full Redis queues nothing for one. The time comes first, which is all that a promise needs,
@@ -105,19 +110,74 @@ struct HeadStore: Sendable {
     }
 }
 
+extension HeadStore {
+    /// What became of some bumps ahead of a pass.
+    struct HintOutcome {
+        /// Where each has left the chain of its bucket, in order.
+        var marks: [HintMark] = []
+        /// What they bumped.
+        var outcome = PassOutcome()
+    }
+
+    /// Bumps in some buckets, in order, ahead of the pass that claims what was changed.
+    ///
+    /// - Throws: As ``apply(_:)``; then it is not known what was bumped.
+    func hint(_ bumps: [(bucket: Int, bump: HintedBump)], in namespace: CacheNamespace) async throws -> HintOutcome {
+        var outcome = HintOutcome()
+        for start in stride(from: 0, to: bumps.count, by: Self.scriptsPerPipeline) {
+            let part = bumps[start..<min(start + Self.scriptsPerPipeline, bumps.count)]
+            let batches = part.map { bucket, bump in
+                var batch = RedisBatch(key: namespace.headKey(bucket: bucket))
+                batch.append(
+                    Self.hint,
+                    keys: bump.keys(bucket: bucket, in: namespace),
+                    arguments: bump.arguments(nonce: surroundings.next(), limits: limits).map { RedisArgument($0) }
+                )
+                return batch
+            }
+            for ((_, bump), replies) in zip(part, try await redis.send(batches)) {
+                for reply in replies { outcome.marks.append(try outcome.outcome.add(reply, of: bump)) }
+            }
+        }
+        return outcome
+    }
+}
+
 extension PassOutcome {
+    /// Adds what one bump ahead of a pass answered, and returns where it has left the chain.
+    fileprivate mutating func add(_ reply: RedisReply, of bump: HintedBump) throws -> HintMark {
+        switch reply {
+        case .array(let fields) where fields.count == 5:
+            let text = fields[0].string
+            guard let mark = [bump.next, bump.beginning].first(where: { $0.description == text }) else {
+                throw WorkerError.unexpectedReply("\(reply)")
+            }
+            try addCounts(fields[1...], of: reply)
+            return mark
+        case .error(let error):
+            throw HeadStore.Failure.refused(error)
+        default:
+            throw WorkerError.unexpectedReply("\(reply)")
+        }
+    }
+
+    /// Adds how many entities and variants were bumped, and how many were absent or damaged.
+    private mutating func addCounts(_ fields: some Sequence<RedisReply>, of reply: RedisReply) throws {
+        // No run bumps more than it has arguments; sums of more could trap.
+        let counts = fields.compactMap(\.int64).filter { (0...Int64(Int32.max)).contains($0) }
+        guard counts.count == 4 else { throw WorkerError.unexpectedReply("\(reply)") }
+        bumpedEntities += counts[0]
+        bumpedVariants += counts[1]
+        absentEntities += counts[2]
+        damagedKeys += counts[3]
+    }
+
     /// Adds what one run of the script answered.
     fileprivate mutating func add(_ reply: RedisReply) throws {
         switch reply {
         case .array(let fields) where fields.first?.string == "applied" && fields.count == 6:
-            // No run bumps more than it has arguments; sums of more could trap.
-            let counts = fields[2...].compactMap(\.int64).filter { (0...Int64(Int32.max)).contains($0) }
-            guard counts.count == 4 else { throw WorkerError.unexpectedReply("\(reply)") }
+            try addCounts(fields[2...], of: reply)
             if generation == nil { generation = fields[1].string }
-            bumpedEntities += counts[0]
-            bumpedVariants += counts[1]
-            absentEntities += counts[2]
-            damagedKeys += counts[3]
         case .array(let fields) where fields.first?.string == "fenced":
             throw HeadStore.Failure.fenced
         case .error(let error):

@@ -45,6 +45,10 @@ public struct InvalidationWorker: Service {
     private let onEvent: @Sendable (WorkerEvent) async -> Void
     /// Opens the sessions of a simulation, in place of Postgres.
     package var openJournal: JournalOpener?
+    /// The same of the sessions that listen for hints; without, a worker whose journal is simulated hears of none.
+    package var openHints: HintOpener?
+    /// Whether what notifications tell of changes is heeded.
+    package var heedsHints = true
     package var surroundings = Surroundings.system
     package var beforeStep: @Sendable (PumpStep) async -> Void = { _ in }
     /// Is told of each turn of the worker's loop, also while it stands by, waits or backs off; must return at once.
@@ -100,6 +104,9 @@ public struct InvalidationWorker: Service {
         let threshold = configuration.collapseThreshold
         let logger = logger
         let claimWait = claimWait
+        let listenForHints: HintOpener = {
+            try await PostgresHintSession.open(postgres, caches: caches.map(\.rules), logger: logger)
+        }
         var pump = Pump(
             open: openJournal ?? {
                 try await Journal.open(
@@ -110,6 +117,8 @@ public struct InvalidationWorker: Service {
                     logger: logger
                 )
             },
+            openHints: heedsHints ? (openJournal == nil ? listenForHints : openHints) : nil,
+            caches: caches,
             store: HeadStore(redis: redis, limits: configuration.limits, surroundings: surroundings),
             machine: PumpStateMachine(configuration: machine, randomness: surroundings),
             logger: logger,

@@ -67,14 +67,14 @@ extension Journal {
     /// Parameters: $1 the floor's xmax, $2 what was in progress at the floor, $3 the mark of this pass, $4 the greatest
     /// number of rows that are resolved one by one; they may name ten times as many keys.
     ///
-    /// The rows are `(kind, cache, text1, text2, text3, text4, number1, number2, number3, array…)`, the arrays as text:
+    /// The rows are `(kind, cache, text1, text2, text3, text4, number1, number2, number3, hint, array…)`, the arrays as text:
     ///
     /// * `pass`: snapshot; rows seen, rows deleted;
     /// * `cache`: mark, acknowledged triggers; rows that concern it;
     /// * `attachments`: the names of tables and columns, to be held against ``AttachedNames/attachments``;
     /// * `attached`: subject, fingerprint, problem;
     /// * `change`: subject, operation, application, user; rows touched, time of the trigger and, where Postgres keeps it, of the
-    ///   commit in µs; the columns of the cache, in its order;
+    ///   commit in µs; what its notification called it; the columns of the cache, in its order;
     /// * `fact`, and `fan` where it fans out: the kind of look-up, and what it found;
     /// * `clock`: the time in µs when all the others had been found, for this is the last.
     ///
@@ -84,8 +84,9 @@ extension Journal {
     /// - Parameter facts: The tables of the caches whose facts are looked up.
     static func claim(_ caches: [any CacheRules] = Caches.all, facts: [String: AttachedNames]) -> String {
         let width = caches.map(\.journalColumns.count).max() ?? 0
-        func row(_ columns: String..., arrays: [String] = []) -> String {
-            (columns + arrays + Array(repeating: "NULL::text", count: width - arrays.count)).joined(separator: ", ")
+        func row(_ columns: String..., hint: String = "NULL::text", arrays: [String] = []) -> String {
+            (columns + [hint] + arrays + Array(repeating: "NULL::text", count: width - arrays.count))
+                .joined(separator: ", ")
         }
         let names = caches.map { "('\($0.name)')" }.joined(separator: ", ")
         var parts = [
@@ -131,7 +132,7 @@ extension Journal {
                 """
                 SELECT \(row("'change'", "'\(rules.name)'", "subject", "operation", "application_name", "user_name",
                     "row_count", "(extract(epoch FROM changed_at) * 1000000)::bigint", committedAt("writer"),
-                    arrays: rules.journalColumns.map { "\($0.name)::text" }))
+                    hint: "hint::text", arrays: rules.journalColumns.map { "\($0.name)::text" }))
                 FROM seen
                 WHERE coalesce(cache, '\(rules.name)') = '\(rules.name)'
                     AND NOT (SELECT collapsed FROM depth WHERE depth.cache = '\(rules.name)')

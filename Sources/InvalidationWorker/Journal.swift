@@ -120,12 +120,10 @@ actor Journal: JournalSession {
     /// Waits for a change to be notified, until `deadline` at the most.
     ///
     /// All that have arrived by then are answered together: the snapshot of the next claim is younger than any of them.
-    ///
-    /// - Returns: Whether one was.
-    func waitForChange(until deadline: ContinuousClock.Instant) async throws -> Bool {
-        let notification = try await connection.nextNotification(until: deadline)
-        await connection.discardNotifications()
-        return notification != nil
+    func waitForChange(until deadline: ContinuousClock.Instant) async throws -> JournalNews {
+        guard let first = try await connection.nextNotification(until: deadline) else { return .nothing }
+        let all = [first] + (await connection.takeNotifications())
+        return all.allSatisfy { Hint($0.payload) != nil } ? .hinted : .changed
     }
 
     /// Waits until `deadline`, whatever is notified, and keeps reading: the server holds for us what we do not read.
@@ -249,7 +247,24 @@ actor Journal: JournalSession {
 
     private func currentNames() async throws -> [String: AttachedNames] {
         if let attachedNames { return attachedNames }
-        let result = try await connection.query(Self.attachedNames)
+        let loaded = try AttachedNames.byCache(try await connection.query(Self.attachedNames))
+        attachedNames = loaded
+        return loaded
+    }
+
+    /// Forgets the tables, and with them the claims that read any.
+    private func forgetNames() async throws {
+        attachedNames = nil
+        for (form, name) in preparedClaims where !form.isEmpty {
+            try await connection.run(script: "DEALLOCATE \(name)")
+            preparedClaims[form] = nil
+        }
+    }
+}
+
+extension AttachedNames {
+    /// Reads what ``Journal/attachedNames`` selects.
+    static func byCache(_ result: borrowing QueryResult) throws -> [String: AttachedNames] {
         var loaded: [String: AttachedNames] = [:]
         for row in result.rows {
             let cache = try result.requiredString(row, 0)
@@ -262,17 +277,7 @@ actor Journal: JournalSession {
             names.attachments = try result.requiredString(row, 5)
             loaded[cache] = names
         }
-        attachedNames = loaded
         return loaded
-    }
-
-    /// Forgets the tables, and with them the claims that read any.
-    private func forgetNames() async throws {
-        attachedNames = nil
-        for (form, name) in preparedClaims where !form.isEmpty {
-            try await connection.run(script: "DEALLOCATE \(name)")
-            preparedClaims[form] = nil
-        }
     }
 }
 

@@ -14,9 +14,7 @@ package protocol JournalSession: Sendable {
     /// Begins to listen, and returns which Postgres this is, with a token.
     func takeOver() async throws -> PostgresIdentity
     /// Waits for a change to be notified, until `deadline` at the most.
-    ///
-    /// - Returns: Whether one was.
-    func waitForChange(until deadline: ContinuousClock.Instant) async throws -> Bool
+    func waitForChange(until deadline: ContinuousClock.Instant) async throws -> JournalNews
     /// Waits until `deadline`, whatever is notified.
     func pause(until deadline: ContinuousClock.Instant) async throws
     /// Opens a transaction, and claims in it everything that is visible.
@@ -28,6 +26,15 @@ package protocol JournalSession: Sendable {
     func rollBack() async throws
     /// Ends the session, and with it the leadership.
     func close() async
+}
+
+/// What a worker hears while it waits.
+package enum JournalNews: Sendable {
+    case nothing
+    /// Changes that were told of to whoever listens for hints.
+    case hinted
+    /// Changes of which nothing else is known.
+    case changed
 }
 
 /// The attached tables of some caches cannot be read, so that a batch can only be resolved coarsely there.

@@ -108,7 +108,7 @@ package struct JournalView: Sendable {
         let found = try await connection.query(
             """
             SELECT 'change', cache, subject, operation, application_name, user_name, row_count,
-                (extract(epoch FROM changed_at) * 1000000)::bigint, NULL, \(columns.joined(separator: ", ")),
+                (extract(epoch FROM changed_at) * 1000000)::bigint, NULL, NULL, \(columns.joined(separator: ", ")),
                 id, xid::text
             FROM freshet.change WHERE coalesce(cache, $1) = $1
             ORDER BY id DESC LIMIT \(isCollapsed ? Int64(changesShown) : resolvedRows)
@@ -120,7 +120,7 @@ package struct JournalView: Sendable {
             let change = try JournalRow(found, row: row, columns: rules.journalColumns)
             rows.append(change)
             guard row < changesShown else { continue }
-            let behind = 9 + columns.count
+            let behind = 10 + columns.count
             view.changes.append(
                 Change(
                     id: try found.requiredInt64(row, behind),
@@ -181,23 +181,7 @@ package struct JournalView: Sendable {
     }
 
     private static func attachedNames(on connection: PostgresConnection) async throws -> [String: AttachedNames] {
-        AttachedNames.byCache(try await connection.query(Journal.attachedNames))
-    }
-}
-
-extension AttachedNames {
-    /// Reads what ``Journal/attachedNames`` returns.
-    fileprivate static func byCache(_ result: borrowing QueryResult) -> [String: AttachedNames] {
-        var all: [String: AttachedNames] = [:]
-        for row in 0..<result.rowCount {
-            guard let cache = result.string(row, 0), let subject = result.string(row, 1),
-                let name = result.string(row, 2), let role = result.string(row, 3)
-            else { continue }
-            var table = all[cache]?.tables[subject] ?? Table(name: name, columns: [:])
-            table.columns[role] = result.string(row, 4)
-            all[cache, default: AttachedNames()].tables[subject] = table
-        }
-        return all
+        try AttachedNames.byCache(try await connection.query(Journal.attachedNames))
     }
 }
 

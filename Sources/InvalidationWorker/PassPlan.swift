@@ -33,6 +33,10 @@ package struct PassPlan: Equatable, Sendable {
     var acknowledgement: Acknowledgement?
     /// What this pass invalidates by what the journal says.
     var scopes: ScopeSet
+    /// How many generations were raised for it ahead of the pass.
+    var hintedBumpCount: Int64
+    /// When that was done, where it leaves nothing to do.
+    var hintedAt: ContinuousClock.Instant?
     /// The buckets whose dataset was not the one that Postgres knows.
     var resetBuckets: [Int]
     /// Why this pass vouches for nothing; nil where it vouches.
@@ -73,12 +77,15 @@ package struct PassPlan: Equatable, Sendable {
         if acknowledgesTriggers && distrust == nil { scopes.insert(.namespace) }
         // One by one they would take longer than the lease.
         if scopes.entities.count > limits.entitiesPerPass { scopes.insert(.namespace) }
+        // What was bumped ahead of the pass is bumped no more.
+        let covered = scopes.coversNamespace ? nil : claim.covered
+        hintedBumpCount = covered?.bumpCount ?? 0
 
         let resetBuckets = heads.indices.filter { heads[$0].fence != believed }
         let replacesMark = claim.rowCount > 0 || acknowledgesTriggers || !resetBuckets.isEmpty
         let next = BucketPass.Fence(mark: replacesMark ? nextMark : claim.mark ?? nextMark, postgres: identity)
 
-        var entities = Dictionary(grouping: scopes.entities) { namespace.bucket(of: $0.key) }
+        var entities = Dictionary(grouping: (covered?.rest ?? scopes).entities) { namespace.bucket(of: $0.key) }
         passes = []
         for (bucket, head) in heads.enumerated() {
             let bumpsNamespace = scopes.coversNamespace || resetBuckets.contains(bucket)
@@ -99,6 +106,7 @@ package struct PassPlan: Equatable, Sendable {
                     vouched: isLast && distrust == nil ? head.time : nil,
                     // Neither a promise nor a reader with a token may rely on what escaped the triggers.
                     snapshot: isLast && distrust == nil ? snapshot : nil,
+                    hinted: bumpsNamespace ? nil : covered?.marks[bucket],
                     bumpsNamespace: bumpsNamespace,
                     entities: chunk
                 )
@@ -109,6 +117,7 @@ package struct PassPlan: Equatable, Sendable {
 
         self.scopes = scopes
         self.resetBuckets = resetBuckets
+        hintedAt = resetBuckets.isEmpty ? covered.flatMap { $0.rest.isEmpty ? $0.lastBump : nil } : nil
         acknowledgement =
             acknowledgesTriggers || (replacesMark && claim.rowCount == 0)
             ? Acknowledgement(cache: claim.cache, mark: nextMark, triggers: acknowledged) : nil
@@ -117,7 +126,8 @@ package struct PassPlan: Equatable, Sendable {
     package static func == (left: PassPlan, right: PassPlan) -> Bool {
         left.namespace == right.namespace && left.cache == right.cache && left.isAttached == right.isAttached
             && left.passes.elementsEqual(right.passes) { $0 == $1 } && left.acknowledgement == right.acknowledgement
-            && left.scopes == right.scopes && left.resetBuckets == right.resetBuckets
+            && left.scopes == right.scopes && left.hintedBumpCount == right.hintedBumpCount
+            && left.hintedAt == right.hintedAt && left.resetBuckets == right.resetBuckets
             && left.distrust == right.distrust
     }
 }

@@ -32,7 +32,7 @@ extension PassReport {
         self.scopes = plan.scopes
         resetBuckets = plan.resetBuckets
         bumpCount =
-            outcome.bumpedEntities + outcome.bumpedVariants
+            plan.hintedBumpCount + outcome.bumpedEntities + outcome.bumpedVariants
             + Int64(plan.passes.count { $0.pass.bumpsNamespace })
         self.duration = duration
     }

@@ -17,6 +17,9 @@ package typealias JournalOpener = @Sendable () async throws -> any JournalSessio
 
 struct Pump {
     let open: JournalOpener
+    /// Opens the sessions of the hint lane; nil for none.
+    let openHints: HintOpener?
+    let caches: [ServedCache]
     let store: HeadStore
     let logger: Logger
     let surroundings: Surroundings
@@ -29,6 +32,9 @@ struct Pump {
 
     private var machine: PumpStateMachine
     private var journal: (any JournalSession)?
+    private let ledger = HintLedger()
+    /// Runs while this worker leads.
+    private var lane: Task<Void, Never>?
     private var pass: Pass
     private var telemetry = WorkerTelemetry()
     private var reported = Reported()
@@ -44,9 +50,9 @@ struct Pump {
         var plans: [PassPlan] = []
         var outcomes: [PassOutcome] = []
 
-        /// When the scripts had answered, by the clock of Postgres.
-        var invalidatedAtMicroseconds: Int64? {
-            applied.flatMap { claim?.clock?.microseconds(at: $0) }
+        /// When all that a plan invalidates was bumped, by the clock of Postgres.
+        func invalidatedAtMicroseconds(by plan: PassPlan) -> Int64? {
+            (plan.hintedAt ?? applied).flatMap { claim?.clock?.microseconds(at: $0) }
         }
     }
 
@@ -61,6 +67,8 @@ struct Pump {
 
     init(
         open: @escaping JournalOpener,
+        openHints: HintOpener?,
+        caches: [ServedCache],
         store: HeadStore,
         machine: PumpStateMachine,
         logger: Logger,
@@ -71,6 +79,8 @@ struct Pump {
         intervals: @escaping @Sendable () -> WorkerIntervals?
     ) {
         self.open = open
+        self.openHints = openHints
+        self.caches = caches
         self.store = store
         self.machine = machine
         self.logger = logger
@@ -106,6 +116,7 @@ struct Pump {
             switch error {
             case .fenced:
                 telemetry.passWasFenced()
+                ledger.forget()
                 logger.notice("A head has changed since it was observed: the pass begins anew")
                 return .fenced
             case .refused(let reply):
@@ -153,10 +164,21 @@ struct Pump {
             let identity = try await session.takeOver()
             telemetry.tookTheLead()
             logger.info("Leading", metadata: ["postgres": "\(identity)"])
+            beginLane()
             await onEvent(.leading)
             return .tookOver(identity)
-        case .standBy(let interval), .waitForChange(let interval):
-            try await waitInTurns(interval, action.step) { try await $0.waitForChange(until: $1) }
+        case .standBy(let interval):
+            try await waitInTurns(interval, action.step) { try await $0.waitForChange(until: $1) != .nothing }
+            return .woke
+        case .waitForChange(let interval):
+            try await waitInTurns(interval, action.step) { [ledger, surroundings] session, end in
+                let news = try await session.waitForChange(until: end)
+                guard news == .hinted, ledger.isListening else { return news != .nothing }
+                // What was changed is being bumped already, and one pass for several changes costs both servers less.
+                let pause = surroundings.now + Self.hintPause
+                while try await session.waitForChange(until: pause) == .hinted {}
+                return true
+            }
             return .woke
         case .backOff(let delay):
             try await waitInTurns(delay, action.step) { session, end in
@@ -168,7 +190,8 @@ struct Pump {
             pass = Pass(began: surroundings.now)
             return .observed(try await store.observe(namespaces))
         case .claim(let request):
-            let claim = try await session.claim(request)
+            var claim = try await session.claim(request)
+            for place in claim.caches.indices { claim.caches[place].covered = ledger.coverage(of: claim.caches[place]) }
             pass.claim = claim
             return .claimed(claim)
         case .apply(let plans):
@@ -235,10 +258,29 @@ struct Pump {
     }
 
     private mutating func closeSession() async {
+        lane?.cancel()
+        await lane?.value
+        lane = nil
         guard let journal else { return }
         self.journal = nil
         await journal.close()
     }
+
+    private mutating func beginLane() {
+        guard let openHints else { return }
+        let lane = HintLane(
+            open: openHints,
+            store: store,
+            caches: caches,
+            ledger: ledger,
+            logger: logger,
+            surroundings: surroundings
+        )
+        self.lane = surroundings.begin { await lane.run() }
+    }
+
+    /// How long a pass waits for more changes where what the first of them invalidates is bumped already.
+    private static let hintPause: Duration = .milliseconds(10)
 
     /// The longest wait after which whoever watches is shown that the loop has not stood still.
     private static let longestTurn: Duration = .seconds(10)
@@ -336,14 +378,11 @@ struct Pump {
             )
         }
         if outcome.damagedKeys > 0 {
-            logger.warning(
-                "Removed keys that hold something else",
-                metadata: ["cache": "\(plan.cache)", "keys": "\(outcome.damagedKeys)"]
-            )
+            logger.tellDamagedKeys(outcome.damagedKeys, of: plan.cache)
         }
         if claim.rowCount > 0 || !plan.scopes.isEmpty || !plan.resetBuckets.isEmpty {
             var report = PassReport(claim: claim, plan: plan, outcome: outcome, duration: duration)
-            report.invalidatedAtMicroseconds = pass.invalidatedAtMicroseconds
+            report.invalidatedAtMicroseconds = pass.invalidatedAtMicroseconds(by: plan)
             telemetry.applied(report, to: plan.cache)
             logger.debug(
                 "Applied",
@@ -383,6 +422,13 @@ struct Pump {
         reported.errors[server] = text
         logger.error("\(server.rawValue) fails; trying again", metadata: ["error": "\(text)"])
         await onEvent(.failing(server: server, error: text))
+    }
+}
+
+extension Logger {
+    /// Tells that keys were removed which held something else.
+    func tellDamagedKeys(_ count: Int64, of cache: String) {
+        warning("Removed keys that hold something else", metadata: ["cache": "\(cache)", "keys": "\(count)"])
     }
 }
 

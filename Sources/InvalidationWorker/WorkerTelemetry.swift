@@ -9,6 +9,7 @@
 // | `freshet_scopes_total` | counter | `cache`; `kind`: namespace, entity, variant | what was to be invalidated |
 // | `freshet_subject_scopes_total` | counter | `cache`, `subject` | the same by the table whose change led to it; `several` where no one table did |
 // | `freshet_bumps_total` | counter | `kind`: namespace, entity, variant, absent | generations raised; absent: nobody had cached it |
+// | `freshet_hints_total` | counter | `result`: bumped, left, failed | changes heard of by their notification: invalidated at once, left to their pass; and failures, after which all are left for a while |
 // | `freshet_trigger_to_invalidated_seconds` | histogram | `cache` | from a change's trigger to its invalidation |
 // | `freshet_commit_to_invalidated_seconds` | histogram | `cache` | from its commit, where `track_commit_timestamp` is on |
 // | `freshet_damaged_keys_total` | counter | | keys with something else in them, removed |

@@ -2,7 +2,7 @@
 ///
 /// | key | type | content |
 /// |---|---|---|
-/// | `<prefix>:<name>:{<bucket>}` (head) | hash | `gen` `mark` `vouched` `lease` `pg` `snapshot` `switch` |
+/// | `<prefix>:<name>:{<bucket>}` (head) | hash | `gen` `mark` `vouched` `lease` `pg` `snapshot` `hinted` `switch` |
 /// | `<prefix>:<name>:{<bucket>}.gen` | string | `gen` of the last bump of the namespace, and written by it alone |
 /// | `<prefix>:<name>:{<bucket>}:<entity>` | hash, TTL | `g`, `g:<variant>` generations; `e:<variant>` entries |
 /// | `<prefix>:<name>:{<bucket>}:<entity>:c:<variant>` | string, TTL | who is loading the variant |

@@ -70,6 +70,8 @@ public struct BucketPass: Equatable, Sendable {
     public var vouched: RedisTime?
     /// The snapshot that has been applied once this pass is; nil before the last pass of a batch.
     public var snapshot: String?
+    /// What the head must have reached, or the pass does nothing: what was bumped up to it is not among the entities.
+    public var hinted: HintMark?
     /// Whether the namespace is bumped.
     public var bumpsNamespace: Bool
     /// What is bumped of the bucket's entities.
@@ -81,6 +83,7 @@ public struct BucketPass: Equatable, Sendable {
         next: Fence,
         vouched: RedisTime?,
         snapshot: String?,
+        hinted: HintMark? = nil,
         bumpsNamespace: Bool = false,
         entities: [(entity: Entity, variants: ScopeSet.Variants)] = []
     ) {
@@ -88,6 +91,7 @@ public struct BucketPass: Equatable, Sendable {
         self.next = next
         self.vouched = vouched
         self.snapshot = snapshot
+        self.hinted = hinted
         self.bumpsNamespace = bumpsNamespace
         self.entities = entities
     }
@@ -95,7 +99,8 @@ public struct BucketPass: Equatable, Sendable {
     /// Whether two passes expect and do the same.
     public static func == (left: BucketPass, right: BucketPass) -> Bool {
         left.expected == right.expected && left.next == right.next && left.vouched == right.vouched
-            && left.snapshot == right.snapshot && left.bumpsNamespace == right.bumpsNamespace
+            && left.snapshot == right.snapshot && left.hinted == right.hinted
+            && left.bumpsNamespace == right.bumpsNamespace
             && left.entities.elementsEqual(right.entities) { $0 == $1 }
     }
 
@@ -111,13 +116,82 @@ public struct BucketPass: Equatable, Sendable {
             expected.mark, expected.postgres, next.mark, next.postgres,
             vouched.map { String($0.microseconds) } ?? "", String(limits.lease.wholeMilliseconds), snapshot ?? "",
             bumpsNamespace ? "1" : "0", Generation.nonceText(nonce), String(limits.timeToLive.wholeMilliseconds),
-            String(limits.variantsPerEntity),
+            String(limits.variantsPerEntity), hinted?.description ?? "",
         ]
-            + entities.map { _, variants in
-                switch variants {
-                case .every: "*"
-                case .some(let variants): variants.map(\.text).sorted().joined(separator: ",")
-                }
-            }
+            + entities.map(\.variants.argument)
+    }
+}
+
+/// Where a chain of hinted bumps of a bucket stands, as the head keeps it: `<chain, 16 hex digits> <number>`.
+///
+/// Each bump of a chain raises the number by one, and only where the head has the number before it; elsewhere another chain begins. So
+/// a dataset whose head has reached a number of a chain holds every bump of that chain up to it, whatever became of the server: what
+/// is restored, promoted or resynchronised has an earlier number, or another chain.
+public struct HintMark: Hashable, Sendable, CustomStringConvertible {
+    /// 64 random bits.
+    public var chain: UInt64
+    /// At least 1.
+    public var number: UInt64
+
+    /// A mark out of its two parts.
+    public init(chain: UInt64, number: UInt64) {
+        self.chain = chain
+        self.number = number
+    }
+
+    /// The mark of the bump that follows in the chain.
+    public var next: HintMark { HintMark(chain: chain, number: number + 1) }
+
+    /// As the head keeps it.
+    public var description: String { "\(Generation.nonceText(chain)) \(number)" }
+}
+
+/// One run of ``KeyspaceScript/hint``: bumps of one bucket that nothing is promised of.
+public struct HintedBump: Sendable {
+    /// Where the chain stands; nil to begin one.
+    public var previous: HintMark?
+    /// Where it stands afterwards, if the head has ``previous``.
+    public var next: HintMark
+    /// Where it stands afterwards, if the head has anything else.
+    public var beginning: HintMark
+    /// What is bumped of the bucket's entities.
+    public var entities: [(entity: Entity, variants: ScopeSet.Variants)]
+
+    /// A run over one bucket.
+    ///
+    /// - Parameter fresh: 64 random bits, for the chain that may have to begin.
+    public init(
+        after previous: HintMark?,
+        fresh: UInt64,
+        entities: [(entity: Entity, variants: ScopeSet.Variants)]
+    ) {
+        self.previous = previous
+        beginning = HintMark(chain: fresh, number: 1)
+        next = previous?.next ?? beginning
+        self.entities = entities
+    }
+
+    /// The keys of the run, for a bucket of a namespace.
+    public func keys(bucket: Int, in namespace: CacheNamespace) -> [String] {
+        [namespace.headKey(bucket: bucket)] + entities.map { namespace.key(of: $0.entity) }
+    }
+
+    /// The arguments of the run.
+    public func arguments(nonce: UInt64, limits: KeyspaceLimits) -> [String] {
+        [
+            previous?.description ?? "", next.description, beginning.description, Generation.nonceText(nonce),
+            String(limits.timeToLive.wholeMilliseconds), String(limits.variantsPerEntity),
+        ]
+            + entities.map(\.variants.argument)
+    }
+}
+
+extension ScopeSet.Variants {
+    /// As the scripts take it.
+    fileprivate var argument: String {
+        switch self {
+        case .every: "*"
+        case .some(let variants): variants.map(\.text).sorted().joined(separator: ",")
+        }
     }
 }

@@ -84,6 +84,22 @@ public struct ScopeSet: Hashable, Sendable {
         }
     }
 
+    /// What a bump of this set would invalidate and one of another would not.
+    package func subtracting(_ other: ScopeSet) -> ScopeSet {
+        if other.coversNamespace { return ScopeSet() }
+        var rest = self
+        for (entity, bumped) in other.entities {
+            switch (entities[entity], bumped) {
+            case (nil, _), (.every, .some): break
+            case (_, .every): rest.entities[entity] = nil
+            case (.some(.some(let variants)), .some(let others)):
+                let left = variants.subtracting(others)
+                rest.entities[entity] = left.isEmpty ? nil : .some(left)
+            }
+        }
+        return rest
+    }
+
     /// Whether a bump of this set invalidates the entry.
     public func covers(_ entity: Entity, _ variant: Variant) -> Bool {
         if coversNamespace { return true }

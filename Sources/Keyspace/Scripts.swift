@@ -163,13 +163,14 @@ extension KeyspaceScript {
     ///  9. the nonce of this run;
     /// 10. the time to live of an entity in ms;
     /// 11. the greatest number of variants of an entity;
-    /// 12. and further, one for each entity: `*` to bump the entity, else the variants to bump, separated by commas.
+    /// 12. the ``HintMark`` that the head must have reached, because what was bumped up to it is left out; '' for none;
+    /// 13. and further, one for each entity: `*` to bump the entity, else the variants to bump, separated by commas.
     ///
     /// Answers `{'applied', gen, entities, variants, absent, damaged}`, or `{'fenced', mark, pg}` where the head is not as
     /// expected and nothing was changed. One nonce serves a whole run, because no key is bumped twice in it.
     public static let apply = KeyspaceScript(
         name: "apply",
-        source: """
+        source: bumping + """
             local head = KEYS[1]
             local opening = redis.pcall('HDEL', head, '-')
             if type(opening) == 'table' and opening.err then
@@ -184,43 +185,18 @@ extension KeyspaceScript {
             end
             local mark, postgres = signature('mark'), signature('pg')
             if mark ~= ARGV[1] or postgres ~= ARGV[2] then return {'fenced', mark, postgres} end
-
-            local function raised(current)
-                local counter = current and tonumber(string.match(current, '^(%d+)%.%x+$'))
-                -- From 2^53 on a double no longer counts by one.
-                if not counter or counter >= 9007199254740992 then counter = 0 end
-                return string.format('%.0f.%s', counter + 1, ARGV[9])
+            if ARGV[12] ~= '' then
+                local chain, number = string.match(redis.call('HGET', head, 'hinted') or '', '^(%x+) (%d+)$')
+                local known, least = string.match(ARGV[12], '^(%x+) (%d+)$')
+                if chain ~= known or tonumber(number) < tonumber(least) then return {'fenced', mark, postgres} end
             end
 
-            -- A generation for each variant, and an entry. Bumps of variants that nobody asks for leave generations too, so
-            -- beyond that the whole entity is bumped: one field is left.
-            local limit = 2 * tonumber(ARGV[11])
-            local entities, variants, absent, damaged = 0, 0, 0, 0
-            for index = 3, #KEYS do
-                local key, spec = KEYS[index], ARGV[index + 9]
-                local current = redis.pcall('HGET', key, 'g')
-                if type(current) == 'table' then
-                    redis.call('UNLINK', key)
-                    damaged = damaged + 1
-                elseif not current then
-                    absent = absent + 1
-                elseif spec == '*' or redis.call('HLEN', key) + select(2, string.gsub(spec, '[^,]+', '')) > limit then
-                    redis.call('UNLINK', key)
-                    redis.call('HSET', key, 'g', raised(current))
-                    redis.call('PEXPIRE', key, ARGV[10])
-                    entities = entities + 1
-                else
-                    for variant in string.gmatch(spec, '[^,]+') do
-                        redis.call('HDEL', key, 'e:' .. variant)
-                        redis.call('HSET', key, 'g:' .. variant, raised(redis.call('HGET', key, 'g:' .. variant)))
-                        variants = variants + 1
-                    end
-                end
-            end
+            local nonce = ARGV[9]
+            local entities, variants, absent, damaged = bump(3, 10, nonce, ARGV[10], ARGV[11])
 
             local generation = redis.call('HGET', head, 'gen')
             if ARGV[8] == '1' or not generation then
-                generation = raised(generation)
+                generation = raised(generation, nonce)
                 redis.call('HSET', head, 'gen', generation)
                 -- The head changes in every pass. This tells who keeps entries in memory that now none of them is valid.
                 redis.call('SET', KEYS[2], generation)
@@ -233,6 +209,68 @@ extension KeyspaceScript {
             return {'applied', generation, entities, variants, absent, damaged}
             """
     )
+
+    /// The worker's bump for a notification that tells what was changed, ahead of the pass that claims the change.
+    ///
+    /// It promises nothing, so it asks for nothing: an extra bump is always right. But it leaves a ``HintMark``, by which a pass
+    /// sees that the dataset holds this bump, and all of the chain before it.
+    ///
+    /// KEYS: head, then the entities to bump. ARGV: the mark that the chain had ('' for none), the mark to set where the head has
+    /// that, the mark to set where it has another, nonce, time to live of an entity in ms, greatest number of variants of an
+    /// entity, then for each entity as in ``apply``. Answers the mark that was set, and the entities, variants, absent and damaged.
+    public static let hint = KeyspaceScript(
+        name: "hint",
+        source: bumping + """
+            -- A full Redis lets the writes behind it pass. What is no hash the next pass removes.
+            local opening = redis.pcall('HDEL', KEYS[1], '-')
+            if type(opening) == 'table' and opening.err then return opening end
+            local entities, variants, absent, damaged = bump(2, 5, ARGV[4], ARGV[5], ARGV[6])
+            local mark = ARGV[3]
+            if ARGV[1] ~= '' and redis.call('HGET', KEYS[1], 'hinted') == ARGV[1] then mark = ARGV[2] end
+            redis.call('HSET', KEYS[1], 'hinted', mark)
+            return {mark, entities, variants, absent, damaged}
+            """
+    )
+
+    /// What bumps entities: those of KEYS from a place on, each as the argument so many places behind says.
+    private static let bumping = """
+        local function raised(current, nonce)
+            local counter = current and tonumber(string.match(current, '^(%d+)%.%x+$'))
+            -- From 2^53 on a double no longer counts by one.
+            if not counter or counter >= 9007199254740992 then counter = 0 end
+            return string.format('%.0f.%s', counter + 1, nonce)
+        end
+
+        local function bump(first, behind, nonce, timeToLive, variantsPerEntity)
+            -- A generation for each variant, and an entry. Bumps of variants that nobody asks for leave generations too, so
+            -- beyond that the whole entity is bumped: one field is left.
+            local limit = 2 * tonumber(variantsPerEntity)
+            local entities, variants, absent, damaged = 0, 0, 0, 0
+            for index = first, #KEYS do
+                local key, spec = KEYS[index], ARGV[index + behind]
+                local current = redis.pcall('HGET', key, 'g')
+                if type(current) == 'table' then
+                    redis.call('UNLINK', key)
+                    damaged = damaged + 1
+                elseif not current then
+                    absent = absent + 1
+                elseif spec == '*' or redis.call('HLEN', key) + select(2, string.gsub(spec, '[^,]+', '')) > limit then
+                    redis.call('UNLINK', key)
+                    redis.call('HSET', key, 'g', raised(current, nonce))
+                    redis.call('PEXPIRE', key, timeToLive)
+                    entities = entities + 1
+                else
+                    for variant in string.gmatch(spec, '[^,]+') do
+                        redis.call('HDEL', key, 'e:' .. variant)
+                        redis.call('HSET', key, 'g:' .. variant, raised(redis.call('HGET', key, 'g:' .. variant), nonce))
+                        variants = variants + 1
+                    end
+                end
+            end
+            return entities, variants, absent, damaged
+        end
+
+        """
 
     private static let wellFormed = """
         local function wellFormed(generation)

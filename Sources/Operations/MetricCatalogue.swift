@@ -58,6 +58,12 @@ package enum MetricCatalogue {
             labels: ["kind"]
         ),
         .init(
+            "freshet_hints_total",
+            .counter,
+            "Changes heard of by their notification: invalidated at once, left to their pass; and failures.",
+            labels: ["result"]
+        ),
+        .init(
             "freshet_trigger_to_invalidated_seconds",
             .histogram,
             "From the trigger of a change to its invalidation, by the clock of Postgres.",

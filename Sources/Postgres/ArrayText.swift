@@ -3,11 +3,11 @@
 /// Reading accepts what a server writes: an optional prefix of bounds (`[0:2]={…}`), quoted elements with backslash
 /// escapes, and NULL unquoted in any case. Nested arrays are refused, for nothing here needs them and flattening them
 /// silently would lose their shape.
-enum ArrayText {
+package enum ArrayText {
     /// Why a text is no array.
-    struct Malformed: Error {}
+    package struct Malformed: Error {}
 
-    static func encode(integers: some Sequence<Int64>) -> String {
+    package static func encode(integers: some Sequence<Int64>) -> String {
         var text = "{"
         for value in integers {
             if text.utf8.count > 1 { text += "," }
@@ -50,7 +50,7 @@ enum ArrayText {
         return String(decoding: text, as: UTF8.self)
     }
 
-    static func decodeIntegers(_ bytes: some Collection<UInt8>) throws(Malformed) -> [Int64?] {
+    package static func decodeIntegers(_ bytes: some Collection<UInt8>) throws(Malformed) -> [Int64?] {
         var values: [Int64?] = []
         try forEachElement(of: bytes) { (element, isQuoted) throws(Malformed) in
             if isNull(element, isQuoted) {

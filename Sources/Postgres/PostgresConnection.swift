@@ -501,11 +501,10 @@ public actor PostgresConnection {
         }
     }
 
-    /// Forgets the notifications that have arrived and that nobody has asked for yet.
-    ///
-    /// For whoever reads what they announce anyway: a notification that comes later is not concerned.
-    public func discardNotifications() {
-        notifications.removeAll()
+    /// The notifications that have arrived and that nobody has asked for yet; they are not handed out once more.
+    public func takeNotifications() -> [PostgresNotification] {
+        defer { notifications.removeAll() }
+        return notifications
     }
 
     /// Lets the statement under way look at what another call has read.

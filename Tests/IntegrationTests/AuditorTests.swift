@@ -274,7 +274,7 @@ import Testing
         try await Scenario.run { scenario in
             try await Self.prepare(scenario)
             let gate = Gate()
-            let worker = try await scenario.startWorker(gate: gate)
+            let worker = try await scenario.startWorker(gate: gate, hears: false)
             try await Self.warm(scenario, worker)
             gate.hold(step)
             try await gate.stopped(at: step)
@@ -300,7 +300,7 @@ import Testing
         try await Scenario.run { scenario in
             try await Self.prepare(scenario)
             let gate = Gate()
-            let worker = try await scenario.startWorker(gate: gate)
+            let worker = try await scenario.startWorker(gate: gate, hears: false)
             try await Self.warm(scenario, worker)
             gate.hold(.applying)
             try await gate.stopped(at: .applying)
@@ -332,7 +332,7 @@ import Testing
         try await Scenario.run { scenario in
             try await Self.prepare(scenario)
             let gate = Gate()
-            let worker = try await scenario.startWorker(gate: gate)
+            let worker = try await scenario.startWorker(gate: gate, hears: false)
             try await Self.warm(scenario, worker)
             gate.hold(.claiming)
             try await gate.stopped(at: .claiming)

@@ -18,7 +18,7 @@ import Testing
             // Now and then the log happens to be written just before the crash, and nothing is lost: then once more.
             var isLost = false
             for _ in 1...10 where !isLost {
-                let worker = try await scenario.startWorker()
+                let worker = try await scenario.startWorker(hears: false)
                 let writer = try await scenario.connect()
                 try await writer.run(script: "SELECT freshet.invalidate_all()")
                 try await worker.catchUp()

@@ -23,7 +23,7 @@ import Testing
     ) async throws {
         try await Scenario.withOwnRedis(limits: limits) { scenario, redis in
             try await scenario.insert(detectors: [1, 2], workflows: [(10, nil), (11, 5)])
-            let worker = try await scenario.startWorker()
+            let worker = try await scenario.startWorker(hears: false)
             try await worker.catchUp()
             try await scenario.withNearReader(pollInterval: pollInterval) { near in
                 try await near.warm(1)

@@ -17,7 +17,7 @@ import Testing
         options.tokenWait = tokenWait
         try await Scenario.run(options: options) { scenario in
             try await scenario.insert(detectors: [1], workflows: [(10, nil), (11, 5)])
-            let worker = try await scenario.startWorker()
+            let worker = try await scenario.startWorker(hears: false)
             try await worker.catchUp()
             try await scenario.warm([1], [.environment(5)])
             #expect(try await scenario.read(1, .environment(5)).environment == .hit)

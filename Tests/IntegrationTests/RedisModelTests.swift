@@ -11,6 +11,7 @@ struct RedisModelTests {
     private static let entities = ["freshet:workflows:{0}:1", "freshet:workflows:{0}:2"]
     private static let claims = entities.map { "\($0):c:5" }
     private static let keys = [head, "\(head).gen"] + entities + claims
+    private static let hintMarks = ["00000000000000c1 9", "00000000000000c1 10", "00000000000000c2 1"]
     private static let generations = [
         "1.0000000000000001", "2.00000000000000a2", "9007199254740992.00000000000000ff", "zero", "03.0000000000000001",
         "",
@@ -137,7 +138,7 @@ struct RedisModelTests {
         let generation = pick(Self.generations)
         let place = Int.random(in: 0...1, using: &random)
         let (entity, claim) = (Self.entities[place], Self.claims[place])
-        switch Int.random(in: 0..<16, using: &random) {
+        switch Int.random(in: 0..<18, using: &random) {
         case 0: return script(.seedNamespace, [Self.head], [.string(pick(Array(Self.generations.prefix(2))))])
         case 1: return script(.seed, [entity], [.string(pick(Array(Self.generations.prefix(2)))), 86_400_000])
         case 2, 3:
@@ -179,9 +180,20 @@ struct RedisModelTests {
                     .string(pick(["", String(now)])), 5_000, .string(pick(["", "1:1:"])),
                     .string(pick(["0", "0", "1"])),
                     .string(pick(["00000000000000aa", "00000000000000bb"])), 86_400_000, .integer(pick([1, 64])),
+                    .string(pick(["", "", Self.hintMarks[0], Self.hintMarks[1]])),
                 ] + entities.map { _ in .string(pick(["*", "5", "-,5", "6,7"])) }
             )
-        case 12:
+        case 12, 13:
+            let entities = pick([[], [entity], Self.entities])
+            return script(
+                .hint,
+                [Self.head] + entities,
+                [
+                    .string(pick([""] + Self.hintMarks)), .string(pick(Self.hintMarks)), .string(pick(Self.hintMarks)),
+                    .string(pick(["00000000000000aa", "00000000000000bb"])), 86_400_000, .integer(pick([1, 64])),
+                ] + entities.map { _ in .string(pick(["*", "5", "-,5", "6,7"])) }
+            )
+        case 14:
             return .command(
                 RedisCommand(
                     "HSET",
@@ -190,8 +202,8 @@ struct RedisModelTests {
                     .string(generation)
                 )
             )
-        case 13: return .command(RedisCommand("SET", .string(pick([entity, Self.head, claim])), "poison"))
-        case 14: return .command(RedisCommand("UNLINK", .string(pick(Self.keys))))
+        case 15: return .command(RedisCommand("SET", .string(pick([entity, Self.head, claim])), "poison"))
+        case 16: return .command(RedisCommand("UNLINK", .string(pick(Self.keys))))
         default:
             return .command(
                 RedisCommand("HMGET", .string(pick([entity, Self.head])), "g", "gen", "mark", "e:5", "g:5")

@@ -104,7 +104,7 @@ struct ScriptVectorTests {
         }
     }
 
-    private static let scripts: [KeyspaceScript] = [.seedNamespace, .seed, .claim, .release, .fill, .apply]
+    private static let scripts: [KeyspaceScript] = [.seedNamespace, .seed, .claim, .release, .fill, .apply, .hint]
 
     @Test func `every script does what the vectors say`() async throws {
         let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()

@@ -122,7 +122,7 @@ import Testing
     {
         try await scenario { scenario in
             let gate = Gate()
-            let first = try await scenario.startWorker(gate: gate)
+            let first = try await scenario.startWorker(gate: gate, hears: false)
             try await scenario.drain(first)
             try await scenario.warm([1, 2], Self.environments)
 

@@ -49,10 +49,10 @@ private struct StandbySession: JournalSession {
     func tryToLead() async throws -> Bool { false }
     func leader() async throws -> Int64? { 1 }
     func takeOver() async throws -> PostgresIdentity { throw WorkerError.schemaMissing }
-    func waitForChange(until deadline: ContinuousClock.Instant) async throws -> Bool {
+    func waitForChange(until deadline: ContinuousClock.Instant) async throws -> JournalNews {
         try Task.checkCancellation()
         clock.leap(to: deadline)
-        return false
+        return .nothing
     }
     func pause(until deadline: ContinuousClock.Instant) async throws { clock.leap(to: deadline) }
     func claim(_ request: PumpStateMachine.ClaimRequest) async throws -> Claim { throw WorkerError.schemaMissing }

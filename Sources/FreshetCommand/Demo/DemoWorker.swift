@@ -61,7 +61,7 @@ final class DemoWorker: Sendable {
     }
 }
 
-/// Redis, with a look at the clock whenever a pass has been applied.
+/// Redis, with a look at the clock whenever something has been bumped: by a pass, or ahead of it.
 private final class ApplyClock: RedisClient {
     private let redis: any RedisClient
     private let applied = Mutex<ContinuousClock.Instant?>(nil)
@@ -74,12 +74,18 @@ private final class ApplyClock: RedisClient {
 
     func send(_ batches: [RedisBatch], timeLimit: Duration?) async throws(RedisError) -> [[RedisReply]] {
         let replies = try await redis.send(batches, timeLimit: timeLimit)
-        let isApply = batches.contains { batch in
+        let bumps = batches.contains { batch in
             batch.commands.contains { element in
-                if case .script(let script, _, _) = element { script.name == KeyspaceScript.apply.name } else { false }
+                guard case .script(let script, let keys, let arguments) = element else { return false }
+                switch script.name {
+                case KeyspaceScript.hint.name: return true
+                // Of entities, or of the namespace: a pass may find everything bumped already.
+                case KeyspaceScript.apply.name: return keys.count > 2 || arguments[7] == .string("1")
+                default: return false
+                }
             }
         }
-        if isApply { applied.withLock { $0 = .now } }
+        if bumps { applied.withLock { $0 = .now } }
         return replies
     }
 }

@@ -77,6 +77,8 @@ package struct JournalRow: Hashable, Sendable {
     var applicationName: String?
     /// The writer's role.
     var userName: String?
+    /// What its notification called it, where that told of the row; nobody can have known it before the row was visible.
+    var hint: String?
     /// The columns of the cache that hold integers; one that is NULL is left out.
     var integers: [String: [Int64?]] = [:]
     /// The columns of the cache that hold texts; one that is NULL is left out.
@@ -84,9 +86,20 @@ package struct JournalRow: Hashable, Sendable {
 }
 
 extension JournalRow {
+    /// Whether it is of a subject, and names a workflow: for a model of Postgres.
+    package func names(_ workflow: Int64, as subject: String) -> Bool {
+        self.subject == subject && integers["workflow_ids"]?.contains(workflow) == true
+    }
+
     /// A row that somebody else than the statement of the claim has made.
-    package init(of subject: String, operation: String, rowCount: Int64, integers: [String: [Int64?]]) {
-        self.init(subject: subject, operation: operation, rowCount: rowCount, integers: integers)
+    package init(
+        of subject: String,
+        operation: String,
+        rowCount: Int64,
+        hint: String? = nil,
+        integers: [String: [Int64?]]
+    ) {
+        self.init(subject: subject, operation: operation, rowCount: rowCount, hint: hint, integers: integers)
     }
 }
 
@@ -124,20 +137,30 @@ package struct FactQuery: Hashable, Sendable {
     var fansOut: Bool
 }
 
-/// The keys that a claim took, as SQL, for the look-ups of one cache.
-package struct ClaimedKeys: Hashable, Sendable {
-    var cache: String
+/// The keys that rows of the journal name, as SQL, for the look-ups of one cache.
+package struct ClaimedKeys {
+    private let expression: (_ column: String, _ subject: String) -> String
+
+    /// The keys as somebody else writes them.
+    init(_ expression: @escaping (_ column: String, _ subject: String) -> String) {
+        self.expression = expression
+    }
+
+    /// The keys that a claim took.
+    ///
+    /// None where the backlog is not resolved change by change.
+    init(cache: String) {
+        self.init { column, subject in
+            """
+            ARRAY(SELECT DISTINCT touched.key FROM seen, unnest(seen.\(column)) AS touched (key)
+                WHERE coalesce(seen.cache, '\(cache)') = '\(cache)' AND seen.subject = '\(subject)'
+                    AND NOT (SELECT collapsed FROM depth WHERE depth.cache = '\(cache)'))
+            """
+        }
+    }
 
     /// An array, without repetitions, of what a column of the journal holds in the rows of a subject.
-    ///
-    /// Empty where the backlog is not resolved change by change.
-    func array(_ column: String, of subject: String) -> String {
-        """
-        ARRAY(SELECT DISTINCT touched.key FROM seen, unnest(seen.\(column)) AS touched (key)
-            WHERE coalesce(seen.cache, '\(cache)') = '\(cache)' AND seen.subject = '\(subject)'
-                AND NOT (SELECT collapsed FROM depth WHERE depth.cache = '\(cache)'))
-        """
-    }
+    func array(_ column: String, of subject: String) -> String { expression(column, subject) }
 }
 
 /// The attached tables of one cache: names as SQL text, quoted where they must be.

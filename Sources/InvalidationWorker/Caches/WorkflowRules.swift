@@ -55,6 +55,13 @@ package struct WorkflowRules: CacheRules {
     }
 }
 
+extension WorkflowRules: HintRules {
+    /// The workflows: what a detector is told of one does not depend on another.
+    package func subjects(of row: JournalRow) -> Set<Int64> {
+        Set(row.integers["workflow_ids"]?.compactMap(\.self) ?? [])
+    }
+}
+
 /// One row of the journal, as the cache records it.
 ///
 /// What follows from it the ``WorkflowResolver`` says.

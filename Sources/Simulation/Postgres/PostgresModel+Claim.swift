@@ -172,6 +172,16 @@ extension PostgresModel {
         return facts
     }
 
+    /// The look-ups of the hint lane, in a snapshot of their own.
+    func facts(ofHinted rows: [JournalRow]) -> [FactRow] {
+        let snapshot = currentSnapshot()
+        func name(_ workflow: Int64, _ subject: String) -> Bool { rows.contains { $0.names(workflow, as: subject) } }
+        return links.filter { name($0.row.workflow, "workflow") && isVisible($0, snapshot, 0) }
+            .map { FactRow(kind: "link", number1: $0.row.detector, number2: $0.row.workflow) }
+            + workflows.filter { name($0.row.id, "link") && isVisible($0, snapshot, 0) }
+            .map { FactRow(kind: "environment", number1: $0.row.id, number2: $0.row.environment) }
+    }
+
     private func setFence(_ cache: String, _ transaction: Transaction, _ change: (inout FenceRow) -> Void) -> Progress {
         let snapshot = currentSnapshot()
         assignXid(transaction)
@@ -229,6 +239,7 @@ extension JournalRow {
             of: entry.subject,
             operation: entry.operation,
             rowCount: entry.rowCount,
+            hint: entry.hint,
             integers: integers
         )
     }

@@ -58,6 +58,8 @@ package final class PostgresModel {
         var new: [Int64?]?
         /// How many rows of the statement.
         var rowCount: Int64 = 0
+        /// What its notification calls it, where that tells of it.
+        var hint: String?
         /// The facts as they were when the trigger ran: of use to a flaw only.
         var linkedThen: [LinkRow] = []
         var environmentsThen: [Int64: Int64?] = [:]
@@ -87,7 +89,9 @@ package final class PostgresModel {
         fileprivate var waitsFor: UInt64 = 0
         package internal(set) var hasFailed = false
         var changesTruth = false
-        var journals = false
+        /// What its commit notifies: hints, and '' for what else it journals.
+        var notifications: [String] = []
+        var journals: Bool { !notifications.isEmpty }
         /// The position of its commit in the log; 0 before.
         package fileprivate(set) var position = 0
 
@@ -123,11 +127,14 @@ package final class PostgresModel {
     var journal: [Version<JournalEntry>] = []
     var fences: [Version<FenceRow>] = []
     private var lastJournalID = 0
+    private var lastHint = 0
     private var lastContent: Int64
     private(set) var moment = 0
     private var waiting: [UInt64: [() -> Void]] = [:]
     /// Statements that change more rows journal one change of the namespace.
     package var escalationRows = 10_000
+    /// Whether a notification tells what was changed.
+    var hints = true
     /// Whether the triggers are on, and how often they were changed.
     var triggersEnabled = true
     var triggerVersion = 1
@@ -158,8 +165,10 @@ package final class PostgresModel {
         token = keepsToken ? old.token : nil
         isCleanRestart = keepsToken && lost == 0
         escalationRows = old.escalationRows
+        hints = old.hints
         lastContent = old.lastContent
         lastJournalID = old.lastJournalID
+        lastHint = old.lastHint
         triggersEnabled = old.triggersEnabled
         triggerVersion = old.triggerVersion
         let kept = old.log.dropLast(lost)
@@ -374,8 +383,16 @@ package final class PostgresModel {
         var entry = entry
         entry.id = lastJournalID
         entry.xid = transaction.xid
+        if hints, let facts = entry.facts {
+            // Not random here, but no other is like it.
+            lastHint += 1
+            let hint = "hint-\(lastHint)"
+            entry.hint = hint
+            transaction.notifications.append("\(hint) \(facts)")
+        } else if !transaction.notifications.contains("") {
+            transaction.notifications.append("")
+        }
         journal.append(Version(row: entry, xmin: transaction.xid))
-        transaction.journals = true
     }
 
     // MARK: What a query answers
@@ -409,4 +426,17 @@ package final class PostgresModel {
 
     /// Whether a transaction is going on that has written.
     var isBusy: Bool { !running.isEmpty }
+}
+
+extension PostgresModel.JournalEntry {
+    /// What a notification tells of the row; nil where there is none, or too much.
+    fileprivate var facts: String? {
+        guard let cache, ["insert", "update", "delete"].contains(operation), rowCount <= 32 else { return nil }
+        func column(_ name: String, _ ids: [Int64?]?) -> String {
+            guard let ids else { return "" }
+            return " \(name)={\(ids.map { $0.map { String($0) } ?? "NULL" }.joined(separator: ","))}"
+        }
+        return "\(cache) \(subject) \(operation)" + column("detector_ids", detectors) + column("workflow_ids", workflows)
+            + column("old_environment_ids", old) + column("new_environment_ids", new)
+    }
 }

@@ -23,7 +23,7 @@ final class PostgresSession: @unchecked Sendable {
     var isListening = false
     /// Whether its worker has begun to work.
     var serves = false
-    private var hasNotification = false
+    private var notifications: [String] = []
     private var notificationWaiter: Waiter<Bool>?
     private var giveUp: (() -> Void)?
 
@@ -61,18 +61,18 @@ final class PostgresSession: @unchecked Sendable {
 
     // MARK: Notifications
 
-    func notify() {
+    func notify(_ payloads: [String]) {
         guard isOpen, !isCut, !isLost, server.isUp else { return }
         process.perform { [self] in
-            hasNotification = true
+            notifications += payloads
             notificationWaiter?.resume(true)
         }
     }
 
-    /// Waits for a notification until a moment; all that have come are answered together.
-    func waitForNotification(until end: Int64) async throws -> Bool {
+    /// Waits for a notification until a moment; the payloads of all that have come are answered together.
+    func waitForNotifications(until end: Int64) async throws -> [String] {
         if isLost || process.isDead { throw SessionLost() }
-        if !hasNotification {
+        if notifications.isEmpty {
             let isKept = await process.wait(cancelled: false) { waiter in
                 notificationWaiter = waiter
                 giveUp = { waiter.resume(false) }
@@ -82,8 +82,8 @@ final class PostgresSession: @unchecked Sendable {
             giveUp = nil
             if !isKept { throw SessionLost() }
         }
-        defer { hasNotification = false }
-        return hasNotification
+        defer { notifications = [] }
+        return notifications
     }
 
     // MARK: Ends

@@ -58,8 +58,10 @@ final class SimulatedJournal: JournalSession, @unchecked Sendable {
         return identity
     }
 
-    func waitForChange(until deadline: ContinuousClock.Instant) async throws -> Bool {
-        try await session.waitForNotification(until: session.process.moment(of: deadline))
+    func waitForChange(until deadline: ContinuousClock.Instant) async throws -> JournalNews {
+        let payloads = try await session.waitForNotifications(until: session.process.moment(of: deadline))
+        if payloads.isEmpty { return .nothing }
+        return payloads.contains("") ? .changed : .hinted
     }
 
     func pause(until deadline: ContinuousClock.Instant) async throws {

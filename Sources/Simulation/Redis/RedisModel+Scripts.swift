@@ -12,6 +12,7 @@ extension RedisModel {
         case "release": return release(keys, arguments)
         case "fill": return fill(keys, arguments)
         case "apply": return apply(keys, arguments)
+        case "hint": return hint(keys, arguments)
         default: preconditionFailure("the model does not know the script \(name)")
         }
     }
@@ -175,12 +176,69 @@ extension RedisModel {
         {
             return .array([.bulk(Array("fenced".utf8)), .bulk(mark), .bulk(postgres)])
         }
+        if !arguments[11].isEmpty, !flaws.contains(.hintMarkNotCompared),
+            !hasReached(arguments[11], hget(head, "hinted"))
+        {
+            return .array([.bulk(Array("fenced".utf8)), .bulk(mark), .bulk(postgres)])
+        }
         let nonce = arguments[8]
-        let timeToLive = number(arguments[9])
-        let limit = 2 * Int(number(arguments[10]))
+        let counts = bump(keys[2...], arguments[12...], nonce, number(arguments[9]), number(arguments[10]))
+        var generation = hget(head, "gen")
+        if arguments[7] == [UInt8(ascii: "1")] || generation == nil {
+            let next = raised(generation, nonce)
+            generation = next
+            hset(head, "gen", next)
+            if !flaws.contains(.bumpIsNotTold) { set(keys[1], next, for: nil) }
+        }
+        if postgres != arguments[3], !flaws.contains(.snapshotOutlivesItsPostgres) { hdel(head, "snapshot") }
+        hset(head, "mark", arguments[2])
+        hset(head, "pg", arguments[3])
+        hset(head, "lease", arguments[5])
+        if !arguments[4].isEmpty {
+            hset(head, "vouched", flaws.contains(.vouchesForTheScriptsTime) ? Array(String(time()).utf8) : arguments[4])
+        }
+        if !arguments[6].isEmpty { hset(head, "snapshot", arguments[6]) }
+        return .array([
+            .bulk(Array("applied".utf8)), .bulk(generation ?? []), .integer(counts.entities),
+            .integer(counts.variants), .integer(counts.absent), .integer(counts.damaged),
+        ])
+    }
+
+    private func hint(_ keys: [String], _ arguments: [[UInt8]]) -> RedisReply {
+        if role == .replica { return .error(Self.readOnly) }
+        let head = keys[0]
+        if isHash(head) == false { return .error(Self.wrongType) }
+        hdel(head, "-")
+        let counts = bump(keys[1...], arguments[6...], arguments[3], number(arguments[4]), number(arguments[5]))
+        var mark = arguments[2]
+        if !arguments[0].isEmpty, hget(head, "hinted") == arguments[0] || flaws.contains(.hintChainNeverBroken) {
+            mark = arguments[1]
+        }
+        hset(head, "hinted", mark)
+        return .array([
+            .bulk(mark), .integer(counts.entities), .integer(counts.variants), .integer(counts.absent),
+            .integer(counts.damaged),
+        ])
+    }
+
+    /// Whether the mark of a chain is that or a later one.
+    private func hasReached(_ least: [UInt8], _ mark: [UInt8]?) -> Bool {
+        let (known, found) = (least.split(separator: 0x20), (mark ?? []).split(separator: 0x20))
+        guard found.count == 2, found[0] == known[0] else { return false }
+        return number(Array(found[1])) >= number(Array(known[1]))
+    }
+
+    /// What the scripts share that bump: what became of the entities.
+    private func bump(
+        _ keys: ArraySlice<String>,
+        _ specs: ArraySlice<[UInt8]>,
+        _ nonce: [UInt8],
+        _ timeToLive: Int64,
+        _ variantsPerEntity: Int64
+    ) -> (entities: Int64, variants: Int64, absent: Int64, damaged: Int64) {
+        let limit = 2 * Int(variantsPerEntity)
         var (entities, variants, absent, damaged): (Int64, Int64, Int64, Int64) = (0, 0, 0, 0)
-        for index in 2..<max(2, keys.count) {
-            let (key, spec) = (keys[index], arguments[index + 9])
+        for (key, spec) in zip(keys, specs) {
             if isHash(key) == false {
                 unlink(key)
                 damaged += 1
@@ -214,25 +272,7 @@ extension RedisModel {
                 }
             }
         }
-        var generation = hget(head, "gen")
-        if arguments[7] == [UInt8(ascii: "1")] || generation == nil {
-            let next = raised(generation, nonce)
-            generation = next
-            hset(head, "gen", next)
-            if !flaws.contains(.bumpIsNotTold) { set(keys[1], next, for: nil) }
-        }
-        if postgres != arguments[3], !flaws.contains(.snapshotOutlivesItsPostgres) { hdel(head, "snapshot") }
-        hset(head, "mark", arguments[2])
-        hset(head, "pg", arguments[3])
-        hset(head, "lease", arguments[5])
-        if !arguments[4].isEmpty {
-            hset(head, "vouched", flaws.contains(.vouchesForTheScriptsTime) ? Array(String(time()).utf8) : arguments[4])
-        }
-        if !arguments[6].isEmpty { hset(head, "snapshot", arguments[6]) }
-        return .array([
-            .bulk(Array("applied".utf8)), .bulk(generation ?? []), .integer(entities), .integer(variants),
-            .integer(absent), .integer(damaged),
-        ])
+        return (entities, variants, absent, damaged)
     }
 
     private func raised(_ current: [UInt8]?, _ nonce: [UInt8]) -> [UInt8] {

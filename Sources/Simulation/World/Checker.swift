@@ -271,6 +271,8 @@ final class Checker {
         case "apply":
             applied(keys, arguments, reply, on: server)
             world.happened(.applied)
+        case "hint":
+            world.happened(.hinted)
         case "fill":
             if reply.string == FillOutcome.stored.rawValue { filled(keys, arguments, on: server) }
             world.happened(.filled)

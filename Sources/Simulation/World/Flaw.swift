@@ -63,6 +63,17 @@ package struct Flaw: Sendable {
             limit: 250_000,
             "a head that changes hands keeps the snapshot of the Postgres before"
         ),
+        Flaw(
+            "hint-mark-not-compared",
+            .hintMarkNotCompared,
+            "a pass leaves out what was bumped on hints, whatever dataset it meets"
+        ),
+        Flaw(
+            "hint-chain-never-broken",
+            .hintChainNeverBroken,
+            limit: 250_000,
+            "a bump on a hint goes on with the chain whatever mark the head has"
+        ),
         Flaw("vouched-at-the-script", .vouchesForTheScriptsTime, "a pass vouches for the time at which it is applied"),
         Flaw("ids-as-cursor", .idsAsCursor, "the claim takes the rows with ids above the last one"),
         Flaw("limit-on-the-claim", .limitOnTheClaim, "the claim takes a part of what is visible"),

@@ -24,6 +24,8 @@ package struct Flaws: OptionSet, Hashable, Sendable {
     package static let vouchesForTheScriptsTime = Flaws(11)
     package static let seedAtTheFill = Flaws(12)
     package static let snapshotOutlivesItsPostgres = Flaws(13)
+    package static let hintMarkNotCompared = Flaws(14)
+    package static let hintChainNeverBroken = Flaws(15)
 
     // SQL.
     package static let idsAsCursor = Flaws(20)

@@ -9,6 +9,8 @@ package struct SchedulePlan: Sendable {
         case claimed, applied, consumed, loaded, filled, committed
         /// A script of a pass has run, and another of the same pass is to follow.
         case scriptRan
+        /// Something was bumped on a hint.
+        case hinted
     }
 
     /// What may strike.
@@ -54,6 +56,8 @@ package struct SchedulePlan: Sendable {
     var hasNearCache = false
     var degradedSeconds = 60
     var notifies = true
+    /// Whether notifications tell what was changed, and workers bump on that.
+    var hearsHints = false
     /// Of how many notifications one is lost; 0 for none.
     var notificationLoss = 0
     var factsFail = false
@@ -229,6 +233,22 @@ package struct SchedulePlan: Sendable {
                 replicaStall = 4
                 workerCount = max(1, workerCount)
                 ambushes.append((.scriptRan, 1 + random.below(4), .redisIsResynchronised))
+            }
+        }
+        hearsHints = notifies && !random.chance(oneIn: 3)
+        // Between a bump on a hint and the pass that counts on it, another dataset takes the place of the one that was bumped.
+        if hearsHints, !isCalm, random.chance(oneIn: 3) {
+            let fault: Fault = random.chance(oneIn: 4) ? .redisFailsOver : .redisIsResynchronised
+            ambushes.append((.hinted, 1 + random.below(4), fault))
+            // Several change what has nothing in common, so that one pass counts on several bumps, and takes its time.
+            if random.chance(oneIn: 2) {
+                replicaStall = 4
+                (detectors, workflows) = ([1, 2], [1, 2, 3])
+                (writerCount, transactionsPerWriter, statementsPerTransaction) = (3, 3, 1)
+                (isCrossing, hesitation, bulkiness) = (false, 0, 0)
+                (escalationRows, collapseThreshold, entitiesPerScript) = (10_000, 100_000, 100)
+                (slowness, notificationLoss) = (6, 0)
+                lookupsPerReader += 3
             }
         }
     }

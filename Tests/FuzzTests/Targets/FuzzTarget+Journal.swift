@@ -5,31 +5,31 @@ import Keyspace
 @testable import Postgres
 
 extension FuzzTarget {
-    /// What the worker's claim returns.
-    static let journal: [FuzzTarget] = [journalRows]
+    /// What the worker's claim returns, and what notifications say.
+    static let journal: [FuzzTarget] = [journalRows, hints]
 
     /// Rows of the claim: a line each, the cells divided by `|`, and `~` for NULL.
     private static let journalRows = FuzzTarget(
         name: "journal",
         sound: [
             """
-            pass|~|10:20:11|~|~|~|4|4|~|~|~|~|~
-            cache|workflows|mark|print|~|~|3|~|~|~|~|~|~
-            attachments|workflows|names|~|~|~|~|~|~|~|~|~|~
-            attached|workflows|detector|print|~|~|~|~|~|~|~|~|~
-            change|workflows|detector|update|psql|app|2|1700000000000000|1700000000000400|{1,2}|~|~|~
-            change|workflows|workflow|update|psql|app|1|1700000000000000|1700000000000400|~|{10}|{NULL}|{7}
-            change|workflows|link|insert|~|app|1|1700000000000000|1700000000000400|{3}|{10}|~|~
-            fan|workflows|link|~|~|~|4|10|~|~|~|~|~
-            fact|workflows|environment|~|~|~|10|7|~|~|~|~|~
-            clock|~|~|~|~|~|1700000000000900|~|~|~|~|~|~
+            pass|~|10:20:11|~|~|~|4|4|~|~|~|~|~|~
+            cache|workflows|mark|print|~|~|3|~|~|~|~|~|~|~
+            attachments|workflows|names|~|~|~|~|~|~|~|~|~|~|~
+            attached|workflows|detector|print|~|~|~|~|~|~|~|~|~|~
+            change|workflows|detector|update|psql|app|2|1700000000000000|1700000000000400|~|{1,2}|~|~|~
+            change|workflows|workflow|update|psql|app|1|1700000000000000|1700000000000400|~|~|{10}|{NULL}|{7}
+            change|workflows|link|insert|~|app|1|1700000000000000|1700000000000400|00000000-0000-4000-8000-000000000001|{3}|{10}|~|~
+            fan|workflows|link|~|~|~|4|10|~|~|~|~|~|~
+            fact|workflows|environment|~|~|~|10|7|~|~|~|~|~|~
+            clock|~|~|~|~|~|1700000000000900|~|~|~|~|~|~|~
             """,
             """
-            pass|~|10:20:|~|~|~|1|1|~|~|~|~|~
-            cache|datasources|~|~|~|~|2|~|~|~|~|~|~
-            attached|datasources|source|print|a problem|~|~|~|~|~|~|~|~
-            change|datasources|datasource|update|psql|app|1|0|~|{1}|~|{metric}|{metric}|{17}|{18}
-            change|datasources|namespace|invalidate|psql|app|0|0|~|~|~|~|~
+            pass|~|10:20:|~|~|~|1|1|~|~|~|~|~|~
+            cache|datasources|~|~|~|~|2|~|~|~|~|~|~|~
+            attached|datasources|source|print|a problem|~|~|~|~|~|~|~|~|~
+            change|datasources|datasource|update|psql|app|1|0|~|~|{1}|~|{metric}|{metric}|{17}|{18}
+            change|datasources|namespace|invalidate|psql|app|0|0|~|~|~|~|~|~
             """,
         ],
         words: [
@@ -49,6 +49,27 @@ extension FuzzTarget {
             for cache in claim.caches { try check(cache) }
             _ = (TransactionSnapshot(claim.snapshot), SnapshotFloor(snapshot: claim.snapshot))
             return claim.caches.contains { $0.rowCount > 0 }
+        }
+    )
+
+    /// Payloads of notifications.
+    private static let hints = FuzzTarget(
+        name: "hint",
+        sound: [
+            "6a0f1e5c-0000-4000-8000-000000000001 workflows workflow update workflow_ids={7} old_environment_ids={NULL} "
+                + "new_environment_ids={5}",
+            "6a0f1e5c-0000-4000-8000-000000000002 workflows link insert detector_ids={1,2} workflow_ids={7,7}",
+            "6a0f1e5c-0000-4000-8000-000000000003 workflows detector update detector_ids={9223372036854775807}",
+        ],
+        words: [" ", "=", "{", "}", "{}", "NULL", ",", "workflow_ids={7}", "detector_ids=", "delete", "escalation", "link"],
+        parse: { text in
+            guard let hint = Hint(text) else { return false }
+            try require(!hint.id.isEmpty && hint.id.utf8.count <= 36, "an id of \(hint.id.utf8.count) bytes")
+            let facts = (hint.row.integers["workflow_ids"] ?? []).map {
+                FactRow(kind: "link", number1: 17, number2: $0)
+            }
+            _ = (WorkflowRules().scopes(of: [hint.row], facts: facts), WorkflowRules().subjects(of: hint.row))
+            return true
         }
     )
 
@@ -77,7 +98,7 @@ extension FuzzTarget {
     private static func rows(of text: String) -> QueryResult? {
         let lines = text.split(separator: "\n").prefix(40)
         guard !lines.isEmpty, let result = PQmakeEmptyPGresult(nil, PGRES_TUPLES_OK) else { return nil }
-        let width = 9 + (Caches.all.map(\.journalColumns.count).max() ?? 0)
+        let width = 10 + (Caches.all.map(\.journalColumns.count).max() ?? 0)
         var name = Array("c\0".utf8.map { CChar(bitPattern: $0) })
         name.withUnsafeMutableBufferPointer { name in
             // libpq copies the names within the call.

@@ -177,12 +177,15 @@ final class Scenario: Sendable {
     // MARK: Workers
 
     /// Starts a worker as its documented role, and waits until it vouches.
+    ///
+    /// - Parameter hears: Whether it bumps what notifications tell of, also while its passes are held.
     @discardableResult
     func startWorker(
         gate: Gate = Gate(),
         waitUntilVouched: Bool = true,
         redis other: (any RedisClient)? = nil,
         connectionString: String? = nil,
+        hears: Bool = true,
         logger: Logger = testLogger,
         configure: (inout InvalidationWorker.Configuration) -> Void = { _ in }
     ) async throws -> RunningWorker {
@@ -200,6 +203,7 @@ final class Scenario: Sendable {
             redis: other ?? redis,
             configuration: configuration,
             gate: gate,
+            hears: hears,
             logger: logger
         )
         workers.withLock { $0.append(worker) }
@@ -238,6 +242,7 @@ final class RunningWorker: Sendable {
         redis: any RedisClient,
         configuration: InvalidationWorker.Configuration,
         gate: Gate,
+        hears: Bool,
         logger: Logger
     ) {
         self.gate = gate
@@ -255,6 +260,7 @@ final class RunningWorker: Sendable {
             }
         )
         worker.beforeStep = gate.pass
+        worker.heedsHints = hears
         let group = ServiceGroup(services: [worker], logger: testLogger)
         self.group = group
         task = Task { try await group.run() }

@@ -1,0 +1,38 @@
+import Postgres
+
+/// What a notification tells of a row of the journal, ahead of the claim that takes the row.
+///
+/// Anybody may notify. So a hint is good for an extra bump and nothing else: what a pass leaves out is what was bumped for the very row
+/// that it claims, and a row is known by an id that nobody can guess before the row is visible.
+struct Hint: Hashable, Sendable {
+    /// The row's `hint` in the journal.
+    var id: String
+    /// The cache that the row belongs to.
+    var cache: String
+    /// The row, as far as it is told.
+    var row: JournalRow
+
+    /// Reads `<id> <cache> <subject> <operation> <column>=<array>…`; nil for anything else, which is no hint.
+    init?(_ payload: String) {
+        let parts = payload.split(separator: " ", omittingEmptySubsequences: false)
+        guard parts.count >= 4, parts.allSatisfy({ !$0.isEmpty }), (1...Self.idLength).contains(parts[0].utf8.count) else {
+            return nil
+        }
+        id = String(parts[0])
+        cache = String(parts[1])
+        row = JournalRow(subject: String(parts[2]), operation: String(parts[3]))
+        for part in parts[4...] {
+            guard let sign = part.utf8.firstIndex(of: UInt8(ascii: "=")) else { return nil }
+            let name = String(part[..<sign])
+            do {
+                let numbers = try ArrayText.decodeIntegers(part.utf8[part.utf8.index(after: sign)...])
+                guard row.integers.updateValue(numbers, forKey: name) == nil else { return nil }
+            } catch {
+                return nil
+            }
+        }
+    }
+
+    /// Of an id, a UUID as Postgres prints it.
+    private static let idLength = 36
+}

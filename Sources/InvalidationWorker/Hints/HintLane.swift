@@ -1,0 +1,129 @@
+// Bumps what notifications tell of as soon as they are heard, beside the pump and on a session of its own: what a pass takes to claim,
+// to prove and to promise, nobody waits for any longer. It promises nothing and consumes nothing. Where it fails, or hears of nothing,
+// everything is as without it.
+
+import Keyspace
+import Logging
+import Redis
+import Surroundings
+
+/// What a leading worker does about hints.
+struct HintLane: Sendable {
+    let open: HintOpener
+    let store: HeadStore
+    let caches: [ServedCache]
+    let ledger: HintLedger
+    let logger: Logger
+    let surroundings: Surroundings
+    private let telemetry = HintTelemetry()
+
+    init(
+        open: @escaping HintOpener,
+        store: HeadStore,
+        caches: [ServedCache],
+        ledger: HintLedger,
+        logger: Logger,
+        surroundings: Surroundings
+    ) {
+        self.open = open
+        self.store = store
+        self.caches = caches
+        self.ledger = ledger
+        self.logger = logger
+        self.surroundings = surroundings
+    }
+
+    /// Listens and bumps until the task is cancelled; failures are tried again.
+    func run() async {
+        // Where the thread of the node does the rest, no other has to be woken on the way from one server to the other.
+        await withTaskExecutorPreference((store.redis as? RedisNode)?.executor) { await listen() }
+    }
+
+    private func listen() async {
+        var backoff = Backoff()
+        var randomness = surroundings
+        while !Task.isCancelled {
+            do {
+                let session = try await open()
+                ledger.listens(true)
+                do {
+                    while !Task.isCancelled {
+                        try await bump(session.payloads(), session)
+                        backoff.reset()
+                    }
+                    await session.close()
+                } catch {
+                    await session.close()
+                    throw error
+                }
+            } catch {
+                if !Task.isCancelled {
+                    telemetry.failed()
+                    logger.debug("Hints fail; changes wait for their pass", metadata: ["error": "\(error)"])
+                }
+            }
+            ledger.listens(false)
+            do { try await surroundings.sleep(for: backoff.next(using: &randomness)) } catch { return }
+        }
+    }
+
+    /// Bumps what some notifications tell of.
+    private func bump(_ payloads: [String], _ session: any HintSession) async throws {
+        let hints = payloads.compactMap { Hint($0) }.filter { !ledger.isClaimed($0.id) }
+        for (name, hints) in Dictionary(grouping: hints, by: \.cache).sorted(by: { $0.key < $1.key }) {
+            guard let cache = caches.first(where: { $0.name == name }), let rules = cache.rules as? any HintRules else {
+                continue
+            }
+            guard let facts = try await session.facts(of: hints.map(\.row), for: name) else {
+                telemetry.left(hints.count)
+                continue
+            }
+            // What one by itself makes of everything is for a claim to say.
+            let rows = hints.map { (id: $0.id, scopes: rules.scopes(of: [$0.row], facts: facts)) }
+                .filter { !$0.scopes.coversNamespace }
+            telemetry.left(hints.count - rows.count)
+            try await bump(rows, of: cache)
+        }
+    }
+
+    private func bump(_ rows: [(id: String, scopes: ScopeSet)], of cache: ServedCache) async throws {
+        guard !rows.isEmpty else { return }
+        var all = ScopeSet()
+        for row in rows { all.formUnion(row.scopes) }
+        var runs: [(place: HintLedger.Place, bump: HintedBump)] = []
+        let buckets = Dictionary(grouping: all.entities) { cache.namespace.bucket(of: $0.key) }
+        for (bucket, entities) in buckets.sorted(by: { $0.key < $1.key }) {
+            let place = HintLedger.Place(cache: cache.name, bucket: bucket)
+            let sorted = entities.map { (entity: $0.key, variants: $0.value) }.sorted { $0.entity.text < $1.entity.text }
+            var mark = ledger.mark(of: place)
+            let size = max(1, store.limits.entitiesPerScript)
+            for start in stride(from: 0, to: sorted.count, by: size) {
+                let bump = HintedBump(
+                    after: mark,
+                    fresh: surroundings.next(),
+                    entities: Array(sorted[start..<min(start + size, sorted.count)])
+                )
+                mark = bump.next
+                runs.append((place, bump))
+            }
+        }
+        let outcome: HeadStore.HintOutcome
+        do {
+            outcome = try await store.hint(runs.map { ($0.place.bucket, $0.bump) }, in: cache.namespace)
+        } catch {
+            // Nobody knows which of them were executed.
+            ledger.forget()
+            throw error
+        }
+        var marks: [HintLedger.Place: HintMark] = [:]
+        for (run, mark) in zip(runs, outcome.marks) {
+            // Behind a chain that had to begin, what follows in the same flight begins one again: the bumps before are not counted on.
+            if let before = marks[run.place], before.chain != mark.chain { return ledger.forget() }
+            marks[run.place] = mark
+        }
+        telemetry.bumped(rows.count, outcome.outcome)
+        if outcome.outcome.damagedKeys > 0 { logger.tellDamagedKeys(outcome.outcome.damagedKeys, of: cache.name) }
+        let count = outcome.outcome.bumpedEntities + outcome.outcome.bumpedVariants
+        ledger.note(rows, marks, at: surroundings.now, count: count)
+    }
+}

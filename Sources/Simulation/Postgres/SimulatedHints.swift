@@ -1,0 +1,38 @@
+import InvalidationWorker
+
+/// A session of a worker's hint lane with a simulated Postgres.
+///
+/// `@unchecked Sendable` because it is used on the one thread that runs the simulation.
+final class SimulatedHints: HintSession, @unchecked Sendable {
+    private let session: PostgresSession
+
+    private init(_ session: PostgresSession) {
+        self.session = session
+    }
+
+    /// Opens a session that listens, with whatever server the process finds.
+    static func open(_ world: World, _ process: SimulatedProcess) async throws -> SimulatedHints {
+        let session = try await world.connect(process)
+        _ = try await session.call { session, answer in
+            session.isListening = true
+            answer(true)
+        }
+        return SimulatedHints(session)
+    }
+
+    func payloads() async throws -> [String] {
+        while true {
+            let payloads = try await session.waitForNotifications(until: session.process.nanoseconds + 60_000_000_000)
+            if !payloads.isEmpty { return payloads }
+            if session.process.isDead || session.world.scheduler.isOver { throw SessionLost() }
+        }
+    }
+
+    func facts(of rows: [JournalRow], for cache: String) async throws -> [FactRow]? {
+        try await session.call { session, answer in answer(session.model.facts(ofHinted: rows)) }
+    }
+
+    func close() async {
+        session.close()
+    }
+}

@@ -1,0 +1,123 @@
+import Keyspace
+import Testing
+
+@testable import InvalidationWorker
+
+/// What a pass leaves out because it was bumped before.
+struct HintLedgerTests {
+    private let ledger = HintLedger()
+    private let place = HintLedger.Place(cache: "workflows", bucket: 0)
+    private let moment = ContinuousClock.now
+
+    init() { ledger.listens(true) }
+
+    private func link(_ hint: String?, _ detector: Int64, _ workflow: Int64) -> JournalRow {
+        var row = JournalRow(
+            subject: "link",
+            operation: "insert",
+            integers: ["detector_ids": [detector], "workflow_ids": [workflow]]
+        )
+        row.hint = hint
+        return row
+    }
+
+    /// The claim of some rows; every workflow is in environment 5, and linked with detector 1.
+    private func claim(_ rows: [JournalRow]) -> CacheClaim {
+        let workflows = Set(rows.flatMap { $0.integers["workflow_ids"] ?? [] })
+        var claim = CacheClaim(emptyOf: "workflows")
+        claim.attachments = "attached"
+        claim.resolve(
+            rows,
+            facts: workflows.flatMap {
+                [
+                    FactRow(kind: "environment", number1: $0, number2: 5),
+                    FactRow(kind: "link", number1: 1, number2: $0),
+                ]
+            },
+            factsProblem: nil,
+            by: WorkflowRules()
+        )
+        return claim
+    }
+
+    private func bump(_ hint: String, _ detectors: [Int64], _ mark: HintMark) {
+        ledger.note(
+            [(hint, ScopeSet(detectors.map { .entity(Entity($0)) }))],
+            [place: mark],
+            at: moment,
+            count: Int64(detectors.count)
+        )
+    }
+
+    @Test func `what was bumped for a row is left out of its pass, if the head has come so far`() throws {
+        bump("a", [1], HintMark(chain: 9, number: 4))
+        let coverage = try #require(ledger.coverage(of: claim([link("a", 1, 7)])))
+        #expect(coverage.rest.isEmpty)
+        #expect(coverage.marks == [0: HintMark(chain: 9, number: 4)])
+        #expect(coverage.lastBump == moment)
+        #expect(coverage.bumpCount == 1)
+    }
+
+    @Test func `what was bumped for one row is not left out for another`() throws {
+        bump("a", [1], HintMark(chain: 9, number: 4))
+        let coverage = try #require(ledger.coverage(of: claim([link("a", 1, 7), link("b", 1, 8)])))
+        #expect(coverage.rest == ScopeSet([.entry(Entity(1), Variant(5))]))
+        #expect(ledger.coverage(of: claim([link("b", 1, 8)])) == nil)
+        #expect(ledger.coverage(of: claim([link(nil, 1, 8)])) == nil)
+    }
+
+    @Test func `what a hint did not know of is bumped by the pass`() throws {
+        bump("a", [1], HintMark(chain: 9, number: 4))
+        var moved = JournalRow(
+            subject: "workflow",
+            operation: "update",
+            integers: ["workflow_ids": [7], "old_environment_ids": [5], "new_environment_ids": [6]]
+        )
+        moved.hint = "a"
+        var claim = CacheClaim(emptyOf: "workflows")
+        claim.resolve(
+            [moved],
+            facts: [1, 2].map { FactRow(kind: "link", number1: $0, number2: 7) },
+            factsProblem: nil,
+            by: WorkflowRules()
+        )
+        let coverage = try #require(ledger.coverage(of: claim))
+        #expect(coverage.rest == ScopeSet([.entry(Entity(2), Variant(5)), .entry(Entity(2), Variant(6))]))
+    }
+
+    @Test func `two rows that change one workflow are taken together, and nothing is left out`() {
+        bump("a", [1], HintMark(chain: 9, number: 4))
+        bump("b", [1], HintMark(chain: 9, number: 5))
+        #expect(ledger.coverage(of: claim([link("a", 1, 7), link("b", 1, 7)])) == nil)
+    }
+
+    @Test func `a pass that counts on several bumps expects the last of them`() throws {
+        bump("a", [1], HintMark(chain: 9, number: 9))
+        bump("b", [2], HintMark(chain: 9, number: 10))
+        let coverage = try #require(ledger.coverage(of: claim([link("b", 2, 8), link("a", 1, 7)])))
+        #expect(coverage.marks == [0: HintMark(chain: 9, number: 10)])
+    }
+
+    @Test func `with a chain that was broken goes what was bumped before`() {
+        bump("a", [1], HintMark(chain: 9, number: 4))
+        bump("b", [2], HintMark(chain: 10, number: 1))
+        #expect(ledger.coverage(of: claim([link("a", 1, 7)])) == nil)
+        #expect(ledger.coverage(of: claim([link("b", 2, 8)])) != nil)
+    }
+
+    @Test func `a row counts once, and not at all after its claim`() {
+        bump("a", [1], HintMark(chain: 9, number: 4))
+        #expect(ledger.coverage(of: claim([link("a", 1, 7)])) != nil)
+        #expect(ledger.isClaimed("a"))
+        bump("a", [1], HintMark(chain: 9, number: 5))
+        #expect(ledger.coverage(of: claim([link("a", 1, 7)])) == nil)
+    }
+
+    @Test func `a session that ends takes with it what was bumped`() {
+        bump("a", [1], HintMark(chain: 9, number: 4))
+        ledger.listens(false)
+        #expect(ledger.coverage(of: claim([link("a", 1, 7)])) == nil)
+        #expect(ledger.mark(of: place) == nil)
+        #expect(!ledger.isListening)
+    }
+}

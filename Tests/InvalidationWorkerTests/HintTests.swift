@@ -1,0 +1,32 @@
+import Testing
+
+@testable import InvalidationWorker
+
+struct HintTests {
+    @Test func `a payload tells the row`() throws {
+        let hint = try #require(
+            Hint("a-1 workflows workflow update workflow_ids={7,8} old_environment_ids={NULL,5} new_environment_ids={5,6}")
+        )
+        #expect(hint.id == "a-1")
+        #expect(hint.cache == "workflows")
+        #expect(hint.row.subject == "workflow")
+        #expect(hint.row.operation == "update")
+        #expect(
+            hint.row.integers == [
+                "workflow_ids": [7, 8], "old_environment_ids": [nil, 5], "new_environment_ids": [5, 6],
+            ]
+        )
+    }
+
+    @Test(
+        arguments: [
+            "", " ", "a", "a workflows link", "a  link insert", "a workflows link insert detector_ids",
+            "a workflows link insert detector_ids={1", "a workflows link insert detector_ids={x}",
+            "a workflows link insert detector_ids={1} detector_ids={2}",
+            "a workflows link insert detector_ids={1} ", String(repeating: "a", count: 37) + " workflows link insert",
+        ]
+    )
+    func `anything else is no hint`(payload: String) {
+        #expect(Hint(payload) == nil)
+    }
+}
