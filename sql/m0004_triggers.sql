@@ -14,7 +14,9 @@
 --
 --     <hint> workflows workflow update workflow_ids={7} old_environment_ids={NULL} new_environment_ids={5}
 --
--- Only rows of at most 32 keys, which stay far below the 8,000 bytes that a payload may have. Only caches whose columns
+-- Only rows of at most 32 keys, which stay far below the 8,000 bytes that a payload may have, and only the first 32 of a
+-- transaction (freshet.hinted counts them): each payload is kept until the commit, and copied under a lock that all
+-- who notify share, where those without facts fold into one. Only caches whose columns
 -- are all integers: a text could contain anything, and whoever may connect may LISTEN, and reads these numbers (where
 -- that is too much, set hints to off). A row that is notified without a hint has the payload ''; one that is
 -- not notified (see freshet.wake()) has no hint.
@@ -97,6 +99,11 @@ DECLARE
         PERFORM pg_catalog.pg_notify('freshet_change', CASE WHEN hint IS NULL THEN '' ELSE pg_catalog.concat_ws(
             ' ', hint, '@cache@', '@subject@', @operation@@texts@
         ) END);
+    END IF;
+    IF hint IS NOT NULL THEN
+        PERFORM pg_catalog.set_config(
+            'freshet.hinted', pg_catalog.concat(pg_catalog.current_setting('freshet.hinted', true), '.'), true
+        );
     END IF;$write$;
     without_hint constant text := $write$
     INSERT INTO freshet.change (cache, subject, operation, row_count@names@)
@@ -161,7 +168,8 @@ DECLARE
 }}{{value||    old_<role> <type>[];
     new_<role> <type>[];
 }}@declare@BEGIN
-    SELECT s.escalation_rows, s.notify AND pg_catalog.pg_notification_queue_usage() <= 0.5, s.hints
+    SELECT s.escalation_rows, s.notify AND pg_catalog.pg_notification_queue_usage() <= 0.5,
+        s.hints AND pg_catalog.length(COALESCE(pg_catalog.current_setting('freshet.hinted', true), '')) < 32
     INTO row_limit, notifying, hinting
     FROM freshet.setting_in_force AS s;
     BEGIN
@@ -228,7 +236,8 @@ DECLARE
         PERFORM freshet.journal('@cache@', '@subject@', 'drift');
         RETURN NULL;
     END;
-    SELECT s.notify AND pg_catalog.pg_notification_queue_usage() <= 0.5, s.hints
+    SELECT s.notify AND pg_catalog.pg_notification_queue_usage() <= 0.5,
+        s.hints AND pg_catalog.length(COALESCE(pg_catalog.current_setting('freshet.hinted', true), '')) < 32
     INTO notifying, hinting
     FROM freshet.setting_in_force AS s;
 @write@

@@ -60,14 +60,19 @@ final class BareRedis {
         _ commands: Commands,
         inspect: (UnsafeMutablePointer<redisReply>) throws -> Void = { _ in }
     ) throws {
+        try append(commands)
+        for index in 0..<commands.count {
+            try receive { if index == commands.count - 1 { try inspect($0) } }
+        }
+    }
+
+    /// Sends all commands with the next wait for a reply.
+    func append(_ commands: Commands) throws {
         for index in 0..<commands.count {
             let status = commands.argv[index].withUnsafeMutableBufferPointer { argv in
                 redisAppendCommandArgv(context, Int32(argv.count), argv.baseAddress, commands.lengths[index])
             }
             guard status == REDIS_OK else { throw Failure(description: "hiredis cannot write") }
-        }
-        for index in 0..<commands.count {
-            try receive { if index == commands.count - 1 { try inspect($0) } }
         }
     }
 

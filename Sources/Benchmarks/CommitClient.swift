@@ -40,6 +40,7 @@ final class CommitClient {
 
     /// Commits a change, and waits for what it leads to.
     func sample(_ sql: String, changing keys: Set<String>) throws -> Sample {
+        try observer.forget()
         let sent = ContinuousClock.now
         try execute(sql)
         let acknowledged = ContinuousClock.now

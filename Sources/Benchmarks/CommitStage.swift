@@ -23,14 +23,31 @@ struct CommitStage: Sendable {
     private static let namespace = CacheNamespace.workflows
     private static let floorPrefix = "floor:"
 
-    /// Detectors from 100 to 409 and from 1,000 to 1,999; workflows that are named by how many detectors they have.
-    private static let rows = """
-        INSERT INTO workflow_engine_detector (id) SELECT generate_series(100, 409) UNION ALL SELECT generate_series(1000, 1999);
-        INSERT INTO workflow_engine_workflow (id) VALUES (1), (3), (10), (1000);
-        INSERT INTO workflow_engine_detectorworkflow (detector_id, workflow_id)
-            SELECT 200, 1 UNION ALL SELECT id, 10 FROM generate_series(300, 309) AS id
-            UNION ALL SELECT id, 1000 FROM generate_series(1000, 1999) AS id;
-        """
+    /// A workflow that so many detectors have, of as many as there are of it, and these detectors.
+    static func workflow(of count: Int, _ number: Int) -> (id: Int, detectors: ClosedRange<Int64>) {
+        let place = number % workflowCount(of: count)
+        let first = (count == 1 ? 200 : count == 10 ? 300 : 10_000) + place * count
+        return (1_000 * count + place, Int64(first)...Int64(first + count - 1))
+    }
+
+    private static func workflowCount(of count: Int) -> Int { count == 1 ? 40 : count == 10 ? 20 : 4 }
+
+    private static let detectors = Array(Int64(100)...699) + Array(10_000...13_999)
+
+    /// Detectors, the workflows of 1, 10 and 1,000 of them, and one that is linked and unlinked.
+    private static let rows: String = {
+        let workflows = [1, 10, 1_000].flatMap { count in (0..<workflowCount(of: count)).map { workflow(of: count, $0) } }
+        return """
+            INSERT INTO workflow_engine_detector (id) SELECT generate_series(100, 699) UNION ALL SELECT generate_series(10000, 13999);
+            INSERT INTO workflow_engine_workflow (id) VALUES (3), \(workflows.map { "(\($0.id))" }.joined(separator: ", "));
+            \(workflows.map {
+                """
+                INSERT INTO workflow_engine_detectorworkflow (detector_id, workflow_id)
+                    SELECT generate_series(\($0.detectors.lowerBound), \($0.detectors.upperBound)), \($0.id);
+                """
+            }.joined(separator: "\n"))
+            """
+    }()
 
     static func set(redisPath: String) async throws -> CommitStage {
         // As in production: a commit is on disk when it is acknowledged.
@@ -69,7 +86,7 @@ struct CommitStage: Sendable {
     /// Gives every detector what a cached one has: who is not cached is not raised.
     private func fill() throws {
         let redis = try BareRedis(.unix(path: redisPath))
-        for detector in Array(Int64(100)...409) + Array(1_000...1_999) {
+        for detector in Self.detectors {
             for side in [Side.ours, .floor] {
                 let generation = side == .ours ? "\(Generation.seed())" : "0"
                 try redis.roundTrip(BareRedis.Commands([["HSET", key(of: detector, side), "g", generation]]))

@@ -22,6 +22,17 @@ final class InvalidationObserver {
         )
     }
 
+    private let ping = BareRedis.Commands([["PING"]])
+
+    /// Forgets what Redis has told so far.
+    func forget() throws {
+        try listener.append(ping)
+        var isHeard = false
+        // "pong" and a text; what was told before comes first.
+        while !isHeard { try listener.receive { isHeard = $0.pointee.elements == 2 } }
+        seen = []
+    }
+
     /// Waits until each of some keys has changed since the last wait ended.
     func wait(for keys: Set<String>) throws {
         while !keys.isSubset(of: seen) {

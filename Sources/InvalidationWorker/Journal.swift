@@ -7,7 +7,10 @@ import Postgres
 /// Everything happens on one connection, because that is what makes it safe: the advisory lock, the LISTEN and the claims
 /// live and die together. Not to be used by two tasks at once.
 actor Journal: JournalSession {
-    private let connection: PostgresConnection
+    /// That of the connection, so that no other thread has to be woken for what is asked of it.
+    nonisolated var unownedExecutor: UnownedSerialExecutor { connection.unownedExecutor }
+
+    private nonisolated let connection: PostgresConnection
     private let logger: Logger
     private let caches: [any CacheRules]
     /// The attached tables of each cache; nil where they must be asked for.
@@ -120,15 +123,24 @@ actor Journal: JournalSession {
     /// Waits for a change to be notified, until `deadline` at the most.
     ///
     /// All that have arrived by then are answered together: the snapshot of the next claim is younger than any of them.
-    func waitForChange(until deadline: ContinuousClock.Instant) async throws -> JournalNews {
-        guard let first = try await connection.nextNotification(until: deadline) else { return .nothing }
-        let all = [first] + (await connection.takeNotifications())
-        return all.allSatisfy { Hint($0.payload) != nil } ? .hinted : .changed
+    func waitForChange(
+        until deadline: ContinuousClock.Instant,
+        afterHints pause: @Sendable () -> Duration?
+    ) async throws -> Bool {
+        guard var next = try await connection.nextNotification(until: deadline) else { return false }
+        var end: ContinuousClock.Instant?
+        while true {
+            let all = [next] + (await connection.takeNotifications())
+            guard all.allSatisfy({ Hint($0.payload) != nil }), let pause = pause() else { return true }
+            end = end ?? .now + pause
+            guard let more = try await connection.nextNotification(until: end ?? .now) else { return true }
+            next = more
+        }
     }
 
     /// Waits until `deadline`, whatever is notified, and keeps reading: the server holds for us what we do not read.
     func pause(until deadline: ContinuousClock.Instant) async throws {
-        while ContinuousClock.now < deadline { _ = try await waitForChange(until: deadline) }
+        while ContinuousClock.now < deadline { _ = try await waitForChange(until: deadline) { nil } }
     }
 
     /// Opens a transaction, and claims in it everything that is visible.

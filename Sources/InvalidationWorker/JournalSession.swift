@@ -14,7 +14,13 @@ package protocol JournalSession: Sendable {
     /// Begins to listen, and returns which Postgres this is, with a token.
     func takeOver() async throws -> PostgresIdentity
     /// Waits for a change to be notified, until `deadline` at the most.
-    func waitForChange(until deadline: ContinuousClock.Instant) async throws -> JournalNews
+    ///
+    /// - Parameter pause: How long to wait for more where all that is heard are hints; nil not to.
+    /// - Returns: Whether one was.
+    func waitForChange(
+        until deadline: ContinuousClock.Instant,
+        afterHints pause: @Sendable () -> Duration?
+    ) async throws -> Bool
     /// Waits until `deadline`, whatever is notified.
     func pause(until deadline: ContinuousClock.Instant) async throws
     /// Opens a transaction, and claims in it everything that is visible.
@@ -26,15 +32,6 @@ package protocol JournalSession: Sendable {
     func rollBack() async throws
     /// Ends the session, and with it the leadership.
     func close() async
-}
-
-/// What a worker hears while it waits.
-package enum JournalNews: Sendable {
-    case nothing
-    /// Changes that were told of to whoever listens for hints.
-    case hinted
-    /// Changes of which nothing else is known.
-    case changed
 }
 
 /// The attached tables of some caches cannot be read, so that a batch can only be resolved coarsely there.

@@ -79,7 +79,6 @@ package struct PassPlan: Equatable, Sendable {
         if scopes.entities.count > limits.entitiesPerPass { scopes.insert(.namespace) }
         // What was bumped ahead of the pass is bumped no more.
         let covered = scopes.coversNamespace ? nil : claim.covered
-        hintedBumpCount = covered?.bumpCount ?? 0
 
         let resetBuckets = heads.indices.filter { heads[$0].fence != believed }
         let replacesMark = claim.rowCount > 0 || acknowledgesTriggers || !resetBuckets.isEmpty
@@ -117,6 +116,7 @@ package struct PassPlan: Equatable, Sendable {
 
         self.scopes = scopes
         self.resetBuckets = resetBuckets
+        hintedBumpCount = resetBuckets.isEmpty ? covered?.bumpCount ?? 0 : 0
         hintedAt = resetBuckets.isEmpty ? covered.flatMap { $0.rest.isEmpty ? $0.lastBump : nil } : nil
         acknowledgement =
             acknowledgesTriggers || (replacesMark && claim.rowCount == 0)

@@ -116,7 +116,7 @@ struct Pump {
             switch error {
             case .fenced:
                 telemetry.passWasFenced()
-                ledger.forget()
+                ledger.passWasRefused()
                 logger.notice("A head has changed since it was observed: the pass begins anew")
                 return .fenced
             case .refused(let reply):
@@ -168,16 +168,12 @@ struct Pump {
             await onEvent(.leading)
             return .tookOver(identity)
         case .standBy(let interval):
-            try await waitInTurns(interval, action.step) { try await $0.waitForChange(until: $1) != .nothing }
+            try await waitInTurns(interval, action.step) { try await $0.waitForChange(until: $1) { nil } }
             return .woke
         case .waitForChange(let interval):
-            try await waitInTurns(interval, action.step) { [ledger, surroundings] session, end in
-                let news = try await session.waitForChange(until: end)
-                guard news == .hinted, ledger.isListening else { return news != .nothing }
+            try await waitInTurns(interval, action.step) { [ledger] session, end in
                 // What was changed is being bumped already, and one pass for several changes costs both servers less.
-                let pause = surroundings.now + Self.hintPause
-                while try await session.waitForChange(until: pause) == .hinted {}
-                return true
+                try await session.waitForChange(until: end) { ledger.isListening ? Self.hintPause : nil }
             }
             return .woke
         case .backOff(let delay):
@@ -199,6 +195,7 @@ struct Pump {
             let outcomes = try await store.apply(plans)
             pass.outcomes = outcomes
             pass.applied = surroundings.now
+            ledger.passWasApplied()
             return .applied(outcomes)
         case .commit(let acknowledgements):
             try await session.commit(acknowledgements)
@@ -259,11 +256,13 @@ struct Pump {
 
     private mutating func closeSession() async {
         lane?.cancel()
+        // First what others wait for: the lane does no harm without the lock.
+        if let journal {
+            self.journal = nil
+            await journal.close()
+        }
         await lane?.value
         lane = nil
-        guard let journal else { return }
-        self.journal = nil
-        await journal.close()
     }
 
     private mutating func beginLane() {

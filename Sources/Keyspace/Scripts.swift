@@ -246,25 +246,44 @@ extension KeyspaceScript {
             -- beyond that the whole entity is bumped: one field is left.
             local limit = 2 * tonumber(variantsPerEntity)
             local entities, variants, absent, damaged = 0, 0, 0, 0
+            -- The fields that an argument is about. Many entities have the same.
+            local fields = {}
+            local function named(spec)
+                local known = fields[spec]
+                if known then return known end
+                known = {generations = {'g'}, entries = {}}
+                if spec ~= '*' then
+                    for variant in string.gmatch(spec, '[^,]+') do
+                        known.generations[#known.generations + 1] = 'g:' .. variant
+                        known.entries[#known.entries + 1] = 'e:' .. variant
+                    end
+                end
+                fields[spec] = known
+                return known
+            end
             for index = first, #KEYS do
                 local key, spec = KEYS[index], ARGV[index + behind]
-                local current = redis.pcall('HGET', key, 'g')
-                if type(current) == 'table' then
+                local generations, entries = named(spec).generations, named(spec).entries
+                local current = redis.pcall('HMGET', key, unpack(generations))
+                if current.err then
                     redis.call('UNLINK', key)
                     damaged = damaged + 1
-                elseif not current then
+                elseif not current[1] then
                     absent = absent + 1
-                elseif spec == '*' or redis.call('HLEN', key) + select(2, string.gsub(spec, '[^,]+', '')) > limit then
+                elseif spec == '*' or redis.call('HLEN', key) + #entries > limit then
                     redis.call('UNLINK', key)
-                    redis.call('HSET', key, 'g', raised(current, nonce))
+                    redis.call('HSET', key, 'g', raised(current[1], nonce))
                     redis.call('PEXPIRE', key, timeToLive)
                     entities = entities + 1
-                else
-                    for variant in string.gmatch(spec, '[^,]+') do
-                        redis.call('HDEL', key, 'e:' .. variant)
-                        redis.call('HSET', key, 'g:' .. variant, raised(redis.call('HGET', key, 'g:' .. variant), nonce))
-                        variants = variants + 1
+                elseif #entries > 0 then
+                    local risen = {}
+                    for place = 2, #generations do
+                        risen[2 * place - 3] = generations[place]
+                        risen[2 * place - 2] = raised(current[place], nonce)
                     end
+                    redis.call('HDEL', key, unpack(entries))
+                    redis.call('HSET', key, unpack(risen))
+                    variants = variants + #entries
                 end
             end
             return entities, variants, absent, damaged

@@ -134,6 +134,12 @@ import Testing
             let notification = try await listener.nextNotification(until: .now + .seconds(20))
             await listener.close()
             #expect(notification?.payload == "")
+            // What is heard later is bumped later: then nothing can have been of the first.
+            let other = try await generation(scenario, 1)
+            try await scenario.execute(
+                "NOTIFY freshet_change, '00000000-0000-4000-8000-000000000001 workflows detector update detector_ids={1}'"
+            )
+            _ = try await bumped(scenario, 1, from: other)
             #expect(try await generation(scenario, 2) == before)
             _ = try await report(of: worker)
             #expect(try await generation(scenario, 2) != before)

@@ -85,10 +85,45 @@ struct HintLedgerTests {
         #expect(coverage.rest == ScopeSet([.entry(Entity(2), Variant(5)), .entry(Entity(2), Variant(6))]))
     }
 
-    @Test func `two rows that change one workflow are taken together, and nothing is left out`() {
-        bump("a", [1], HintMark(chain: 9, number: 4))
+    @Test func `of two rows that change one workflow only what was bumped last is left out`() throws {
+        bump("a", [1, 2], HintMark(chain: 9, number: 4))
         bump("b", [1], HintMark(chain: 9, number: 5))
-        #expect(ledger.coverage(of: claim([link("a", 1, 7), link("b", 1, 7)])) == nil)
+        let coverage = try #require(ledger.coverage(of: claim([link("a", 2, 7), link("b", 1, 7)])))
+        #expect(coverage.rest == ScopeSet([.entry(Entity(2), Variant(5))]))
+        #expect(coverage.marks == [0: HintMark(chain: 9, number: 5)])
+    }
+
+    @Test func `of two rows that change one workflow nothing is left out where only one was heard of`() throws {
+        bump("b", [1, 2], HintMark(chain: 9, number: 5))
+        let claim = claim([link("a", 2, 7), link("b", 1, 7)])
+        let coverage = try #require(ledger.coverage(of: claim))
+        #expect(coverage.rest == claim.scopes)
+        #expect(coverage.marks.isEmpty)
+    }
+
+    @Test func `rows that have nothing in common are taken apart from those that have`() throws {
+        bump("c", [3], HintMark(chain: 9, number: 3))
+        bump("a", [1, 2], HintMark(chain: 9, number: 4))
+        let coverage = try #require(ledger.coverage(of: claim([link("a", 2, 7), link("b", 1, 7), link("c", 3, 8)])))
+        #expect(coverage.rest == claim([link("a", 2, 7), link("b", 1, 7)]).scopes)
+        #expect(coverage.marks == [0: HintMark(chain: 9, number: 3)])
+    }
+
+    @Test func `after a pass that was refused the next one counts on nothing`() {
+        ledger.passWasRefused()
+        bump("a", [1], HintMark(chain: 9, number: 4))
+        #expect(ledger.coverage(of: claim([link("a", 1, 7)])) == nil)
+        ledger.passWasApplied()
+        bump("b", [1], HintMark(chain: 9, number: 5))
+        #expect(ledger.coverage(of: claim([link("b", 1, 7)])) != nil)
+    }
+
+    @Test func `what is remembered of rows that nobody claims is bounded by what they name`() {
+        for number in 0..<300 {
+            bump("\(number)", Array(1...1_000), HintMark(chain: 9, number: UInt64(number + 1)))
+        }
+        #expect(ledger.coverage(of: claim([link("0", 1, 7)])) == nil)
+        #expect(ledger.coverage(of: claim([link("299", 1, 7)])) != nil)
     }
 
     @Test func `a pass that counts on several bumps expects the last of them`() throws {

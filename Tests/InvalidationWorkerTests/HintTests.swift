@@ -24,6 +24,7 @@ struct HintTests {
             "a workflows link insert detector_ids={1", "a workflows link insert detector_ids={x}",
             "a workflows link insert detector_ids={1} detector_ids={2}",
             "a workflows link insert detector_ids={1} ", String(repeating: "a", count: 37) + " workflows link insert",
+            "a workflows detector update detector_ids={\((1...1_000).map(String.init).joined(separator: ","))}",
         ]
     )
     func `anything else is no hint`(payload: String) {

@@ -49,10 +49,13 @@ private struct StandbySession: JournalSession {
     func tryToLead() async throws -> Bool { false }
     func leader() async throws -> Int64? { 1 }
     func takeOver() async throws -> PostgresIdentity { throw WorkerError.schemaMissing }
-    func waitForChange(until deadline: ContinuousClock.Instant) async throws -> JournalNews {
+    func waitForChange(
+        until deadline: ContinuousClock.Instant,
+        afterHints pause: @Sendable () -> Duration?
+    ) async throws -> Bool {
         try Task.checkCancellation()
         clock.leap(to: deadline)
-        return .nothing
+        return false
     }
     func pause(until deadline: ContinuousClock.Instant) async throws { clock.leap(to: deadline) }
     func claim(_ request: PumpStateMachine.ClaimRequest) async throws -> Claim { throw WorkerError.schemaMissing }

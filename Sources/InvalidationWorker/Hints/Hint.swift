@@ -25,6 +25,8 @@ struct Hint: Hashable, Sendable {
             guard let sign = part.utf8.firstIndex(of: UInt8(ascii: "=")) else { return nil }
             let name = String(part[..<sign])
             do {
+                // Nobody's triggers send so many; somebody else might.
+                guard part.utf8.count <= Self.columnLength else { return nil }
                 let numbers = try ArrayText.decodeIntegers(part.utf8[part.utf8.index(after: sign)...])
                 guard row.integers.updateValue(numbers, forKey: name) == nil else { return nil }
             } catch {
@@ -35,4 +37,6 @@ struct Hint: Hashable, Sendable {
 
     /// Of an id, a UUID as Postgres prints it.
     private static let idLength = 36
+    /// Of a column with 64 keys, the most that the triggers tell: twice 32, where the keys of 32 links were changed.
+    private static let columnLength = 1_400
 }

@@ -48,7 +48,7 @@ struct HintLane: Sendable {
                 ledger.listens(true)
                 do {
                     while !Task.isCancelled {
-                        try await bump(session.payloads(), session)
+                        for heard in try await session.hear({ [ledger] in !ledger.isClaimed($0) }) { await bump(heard) }
                         backoff.reset()
                     }
                     await session.close()
@@ -67,26 +67,21 @@ struct HintLane: Sendable {
         }
     }
 
-    /// Bumps what some notifications tell of.
-    private func bump(_ payloads: [String], _ session: any HintSession) async throws {
-        let hints = payloads.compactMap { Hint($0) }.filter { !ledger.isClaimed($0.id) }
-        for (name, hints) in Dictionary(grouping: hints, by: \.cache).sorted(by: { $0.key < $1.key }) {
-            guard let cache = caches.first(where: { $0.name == name }), let rules = cache.rules as? any HintRules else {
-                continue
-            }
-            guard let facts = try await session.facts(of: hints.map(\.row), for: name) else {
-                telemetry.left(hints.count)
-                continue
-            }
-            // What one by itself makes of everything is for a claim to say.
-            let rows = hints.map { (id: $0.id, scopes: rules.scopes(of: [$0.row], facts: facts)) }
-                .filter { !$0.scopes.coversNamespace }
-            telemetry.left(hints.count - rows.count)
-            try await bump(rows, of: cache)
-        }
+    /// More hints times facts are not worth resolving one by one: this runs where replies of Redis are waited for.
+    private static let resolvedWork = 8_192
+
+    private func bump(_ heard: HeardChanges) async {
+        guard let cache = caches.first(where: { $0.name == heard.cache }), let rules = cache.rules as? any HintRules,
+            let facts = heard.facts, heard.hints.count == 1 || heard.hints.count * facts.count <= Self.resolvedWork
+        else { return telemetry.left(heard.hints.count) }
+        // Where one by itself concerns everything, that is for a claim to say.
+        let rows = heard.hints.map { (id: $0.id, scopes: rules.scopes(of: [$0.row], facts: facts)) }
+            .filter { !$0.scopes.coversNamespace }
+        telemetry.left(heard.hints.count - rows.count)
+        await bump(rows, of: cache)
     }
 
-    private func bump(_ rows: [(id: String, scopes: ScopeSet)], of cache: ServedCache) async throws {
+    private func bump(_ rows: [(id: String, scopes: ScopeSet)], of cache: ServedCache) async {
         guard !rows.isEmpty else { return }
         var all = ScopeSet()
         for row in rows { all.formUnion(row.scopes) }
@@ -111,18 +106,20 @@ struct HintLane: Sendable {
         do {
             outcome = try await store.hint(runs.map { ($0.place.bucket, $0.bump) }, in: cache.namespace)
         } catch {
-            // Nobody knows which of them were executed.
+            // Nobody knows which of them were executed. The pass will tell if Redis is away.
             ledger.forget()
-            throw error
+            telemetry.failed()
+            logger.debug("Hints fail; changes wait for their pass", metadata: ["error": "\(error)"])
+            return
         }
+        telemetry.bumped(rows.count, outcome.outcome)
+        if outcome.outcome.damagedKeys > 0 { logger.tellDamagedKeys(outcome.outcome.damagedKeys, of: cache.name) }
         var marks: [HintLedger.Place: HintMark] = [:]
         for (run, mark) in zip(runs, outcome.marks) {
             // Behind a chain that had to begin, what follows in the same flight begins one again: the bumps before are not counted on.
             if let before = marks[run.place], before.chain != mark.chain { return ledger.forget() }
             marks[run.place] = mark
         }
-        telemetry.bumped(rows.count, outcome.outcome)
-        if outcome.outcome.damagedKeys > 0 { logger.tellDamagedKeys(outcome.outcome.damagedKeys, of: cache.name) }
         let count = outcome.outcome.bumpedEntities + outcome.outcome.bumpedVariants
         ledger.note(rows, marks, at: surroundings.now, count: count)
     }

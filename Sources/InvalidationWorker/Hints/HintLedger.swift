@@ -7,7 +7,8 @@
 // So of each row that a pass has claimed, what was bumped for that very row is left out, under these conditions:
 //
 // * The rows of the batch invalidate by themselves what they do together. Where two change one workflow, the scopes that follow from
-//   both may stand with one of them only, and that one may have been bumped before the other was visible.
+//   both may stand with one of them only, and that one may have been bumped before the other was visible. Then all that is left out is
+//   what was bumped last, if by then all rows of the batch had been heard of.
 // * The head says that the dataset holds the bumps: by the ``HintMark``, which the script of the pass compares. A dataset that was
 //   restored, promoted or resynchronised since has an earlier mark, or one of another chain.
 // * No chain was broken since the bump: whatever was bumped before is forgotten then.
@@ -25,24 +26,53 @@ final class HintLedger: Sendable {
     }
 
     /// What was bumped for one row.
-    private struct Bumped {
+    fileprivate struct Bumped {
         var scopes: ScopeSet
         var marks: [Place: HintMark]
         var at: ContinuousClock.Instant
         var count: Int64
+        /// Counts up from one bump to the next.
+        var number: Int
     }
 
     private struct State {
         var isListening = false
+        /// Not so from when a pass met a head that was not as expected until one is applied that counts on nothing.
+        var isTrusted = true
+        var scopeCount = 0
         var bumped: OrderedDictionary<String, Bumped> = [:]
         var claimed: OrderedSet<String> = []
         var chains: [Place: HintMark] = [:]
+        var lastNumber = 0
+
+        mutating func forget() {
+            bumped = [:]
+            scopeCount = 0
+            chains = [:]
+        }
+
+        @discardableResult
+        mutating func forget(_ id: String) -> Bumped? {
+            guard let known = bumped.removeValue(forKey: id) else { return nil }
+            scopeCount -= known.scopes.count
+            return known
+        }
+
+        mutating func forgetOldest() {
+            while bumped.count > HintLedger.rowsKept || scopeCount > HintLedger.scopesKept {
+                let half = (bumped.count + 1) / 2
+                for bumped in bumped.values.prefix(half) { scopeCount -= bumped.scopes.count }
+                bumped.removeFirst(half)
+            }
+        }
     }
 
-    /// How many rows are remembered that are not claimed yet, and that are.
+    /// How many rows are remembered that are not claimed yet, and that are: never more than twice as many.
     ///
     /// What is forgotten is bumped once more.
     private static let rowsKept = 10_000
+    /// The same of what was bumped for rows that are not claimed yet.
+    private static let scopesKept = 100_000
 
     private let state = NIOLockedValueBox(State())
 
@@ -59,10 +89,20 @@ final class HintLedger: Sendable {
 
     /// Forgets whatever was bumped, so that the next pass bumps it again.
     func forget() {
+        state.withLockedValue { $0.forget() }
+    }
+
+    /// A pass was refused by a head: the next one counts on nothing, whatever is bumped in the meantime.
+    func passWasRefused() {
         state.withLockedValue { state in
-            state.bumped = [:]
-            state.chains = [:]
+            state.forget()
+            state.isTrusted = false
         }
+    }
+
+    /// A pass was applied.
+    func passWasApplied() {
+        state.withLockedValue { $0.isTrusted = true }
     }
 
     /// Whether a row was claimed already.
@@ -87,44 +127,54 @@ final class HintLedger: Sendable {
         state.withLockedValue { state in
             // A chain that begins: the head was not as the last bump had left it.
             if marks.contains(where: { place, mark in state.chains[place].map { $0.chain != mark.chain } ?? false }) {
-                state.bumped = [:]
-                state.chains = [:]
+                state.forget()
             }
             for (place, mark) in marks { state.chains[place] = mark }
-            for (index, row) in rows.enumerated() where !state.claimed.contains(row.id) {
-                state.bumped[row.id] = Bumped(scopes: row.scopes, marks: marks, at: moment, count: index == 0 ? count : 0)
+            state.lastNumber += 1
+            // Told with the first of them, so that sums are right.
+            var count = count
+            for row in rows where !state.claimed.contains(row.id) {
+                state.forget(row.id)
+                state.bumped[row.id] = Bumped(
+                    scopes: row.scopes,
+                    marks: marks,
+                    at: moment,
+                    count: count,
+                    number: state.lastNumber
+                )
+                state.scopeCount += row.scopes.count
+                count = 0
             }
-            while state.bumped.count > Self.rowsKept { state.bumped.removeFirst() }
+            if state.bumped.count > 2 * Self.rowsKept || state.scopeCount > 2 * Self.scopesKept { state.forgetOldest() }
         }
     }
 
     /// What a pass may leave out of what its claim invalidates; nil for nothing.
     func coverage(of claim: CacheClaim) -> HintCoverage? {
-        guard case .changes(let changes) = claim.backlog, !changes.isEmpty,
+        guard case .changes(let changes) = claim.backlog, !changes.isEmpty, changes.count <= Self.rowsKept,
+            let facts = claim.facts, !claim.scopes.coversNamespace,
             let rules = Caches.all.first(where: { $0.name == claim.cache }) as? any HintRules
         else { return nil }
         let ids = changes.compactMap(\.hint)
         let known = state.withLockedValue { state -> [String: Bumped] in
             state.claimed.append(contentsOf: ids)
-            while state.claimed.count > Self.rowsKept { state.claimed.removeFirst() }
+            if state.claimed.count > 2 * Self.rowsKept { state.claimed.removeFirst(state.claimed.count - Self.rowsKept) }
+            guard state.isTrusted else { return [:] }
             var known: [String: Bumped] = [:]
-            for id in ids { known[id] = state.bumped.removeValue(forKey: id) }
+            for id in ids { known[id] = state.forget(id) }
             return known
         }
-        guard !known.isEmpty, rules.areIndependent(changes), let own = claim.scopesByChange else { return nil }
+        guard !known.isEmpty else { return nil }
         var coverage = HintCoverage()
-        for (change, scopes) in zip(changes, own) {
-            guard let id = change.hint, let bumped = known[id] else {
+        for group in rules.independent(changes, among: facts.count) {
+            let bumps = group.compactMap { $0.hint.flatMap { known[$0] } }
+            let scopes = rules.scopes(of: group, facts: facts)
+            // Of rows that belong together, what was bumped when all of them had been heard of.
+            guard bumps.count == group.count, let last = bumps.map(\.number).max() else {
                 coverage.rest.formUnion(scopes)
                 continue
             }
-            coverage.rest.formUnion(scopes.subtracting(bumped.scopes))
-            coverage.bumpCount += bumped.count
-            coverage.lastBump = coverage.lastBump.map { max($0, bumped.at) } ?? bumped.at
-            for (place, mark) in bumped.marks where place.cache == claim.cache {
-                let known = coverage.marks[place.bucket]
-                coverage.marks[place.bucket] = known.map { $0.number > mark.number ? $0 : mark } ?? mark
-            }
+            coverage.leaveOut(bumps.filter { $0.number == last }, of: scopes, in: claim.cache)
         }
         return coverage
     }
@@ -142,13 +192,40 @@ struct HintCoverage: Equatable, Sendable {
     var bumpCount: Int64 = 0
 }
 
-extension HintRules {
-    /// Whether no two rows change the same.
-    fileprivate func areIndependent(_ rows: [JournalRow]) -> Bool {
-        var seen: Set<Int64> = []
-        for row in rows {
-            for subject in subjects(of: row) where !seen.insert(subject).inserted { return false }
+extension HintCoverage {
+    fileprivate mutating func leaveOut(_ bumps: [HintLedger.Bumped], of scopes: ScopeSet, in cache: String) {
+        var left = scopes
+        for bumped in bumps {
+            left = left.subtracting(bumped.scopes)
+            bumpCount += bumped.count
+            lastBump = lastBump.map { max($0, bumped.at) } ?? bumped.at
+            // All are of the chain that there is now: with another, what was bumped before is forgotten.
+            for (place, mark) in bumped.marks where place.cache == cache {
+                let other = marks[place.bucket]
+                marks[place.bucket] = other.map { $0.number > mark.number ? $0 : mark } ?? mark
+            }
         }
-        return true
+        rest.formUnion(left)
     }
+}
+
+extension HintRules {
+    /// The rows in groups, of which each invalidates by itself what it does together with the others: rows that change something in
+    /// common are in one.
+    ///
+    /// - Parameter factCount: Each group is resolved with all facts; where that would be too much work, all rows are one group.
+    fileprivate func independent(_ rows: [JournalRow], among factCount: Int) -> [[JournalRow]] {
+        guard rows.count * (factCount + 1) <= Self.separatedWork else { return [rows] }
+        var counts: [Int64: Int] = [:]
+        let subjects = rows.map { self.subjects(of: $0) }
+        for subject in subjects.joined() { counts[subject, default: 0] += 1 }
+        var groups: [[JournalRow]] = []
+        var together: [JournalRow] = []
+        for (row, subjects) in zip(rows, subjects) {
+            if subjects.contains(where: { counts[$0] != 1 }) { together.append(row) } else { groups.append([row]) }
+        }
+        return together.isEmpty ? groups : groups + [together]
+    }
+
+    private static var separatedWork: Int { 65_536 }
 }

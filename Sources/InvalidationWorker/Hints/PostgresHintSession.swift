@@ -9,7 +9,7 @@ actor PostgresHintSession: HintSession {
     private var lookUps: [String: LookUp] = [:]
 
     /// Of more facts than these the claim had better take care.
-    private static let factLimit = 10_000
+    private static let factLimit = 4_096
 
     /// That of the connection, whose thread is awake when something has been heard.
     nonisolated var unownedExecutor: UnownedSerialExecutor { connection.unownedExecutor }
@@ -41,15 +41,19 @@ actor PostgresHintSession: HintSession {
         }
     }
 
-    func payloads() async throws -> [String] {
+    func hear(_ isWanted: @Sendable (String) -> Bool) async throws -> [HeardChanges] {
         while true {
-            let first = try await connection.nextNotification(until: .now + .seconds(60))
-            guard let first else { continue }
-            return ([first] + (await connection.takeNotifications())).map(\.payload)
+            guard let first = try await connection.nextNotification(until: .now + .seconds(60)) else { continue }
+            let payloads = ([first] + (await connection.takeNotifications())).map(\.payload)
+            var heard = HeardChanges.read(payloads, isWanted)
+            for place in heard.indices {
+                heard[place].facts = try await facts(of: heard[place].rows, for: heard[place].cache)
+            }
+            return heard
         }
     }
 
-    func facts(of rows: [JournalRow], for cache: String) async throws -> [FactRow]? {
+    private func facts(of rows: [JournalRow], for cache: String) async throws -> [FactRow]? {
         guard let lookUp = try await lookUp(for: cache) else { return nil }
         let keys = lookUp.keys.map { key in
             Set(rows.lazy.filter { $0.subject == key.subject }.flatMap { $0.integers[key.column] ?? [] }.compactMap(\.self))

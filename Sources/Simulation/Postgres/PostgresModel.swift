@@ -168,7 +168,6 @@ package final class PostgresModel {
         hints = old.hints
         lastContent = old.lastContent
         lastJournalID = old.lastJournalID
-        lastHint = old.lastHint
         triggersEnabled = old.triggersEnabled
         triggerVersion = old.triggerVersion
         let kept = old.log.dropLast(lost)
@@ -384,9 +383,9 @@ package final class PostgresModel {
         entry.id = lastJournalID
         entry.xid = transaction.xid
         if hints, let facts = entry.facts {
-            // Not random here, but no other is like it.
+            // Not random here, but no other is like it, also where two servers go on from one log.
             lastHint += 1
-            let hint = "hint-\(lastHint)"
+            let hint = "\(number)-\(lastHint)"
             entry.hint = hint
             transaction.notifications.append("\(hint) \(facts)")
         } else if !transaction.notifications.contains("") {

@@ -20,16 +20,18 @@ final class SimulatedHints: HintSession, @unchecked Sendable {
         return SimulatedHints(session)
     }
 
-    func payloads() async throws -> [String] {
-        while true {
-            let payloads = try await session.waitForNotifications(until: session.process.nanoseconds + 60_000_000_000)
-            if !payloads.isEmpty { return payloads }
+    func hear(_ isWanted: @Sendable (String) -> Bool) async throws -> [HeardChanges] {
+        var payloads: [String] = []
+        while payloads.isEmpty {
+            payloads = try await session.waitForNotifications(until: session.process.nanoseconds + 60_000_000_000)
             if session.process.isDead || session.world.scheduler.isOver { throw SessionLost() }
         }
-    }
-
-    func facts(of rows: [JournalRow], for cache: String) async throws -> [FactRow]? {
-        try await session.call { session, answer in answer(session.model.facts(ofHinted: rows)) }
+        var heard = HeardChanges.read(payloads, isWanted)
+        for place in heard.indices {
+            let rows = heard[place].rows
+            heard[place].facts = try await session.call { session, answer in answer(session.model.facts(ofHinted: rows)) }
+        }
+        return heard
     }
 
     func close() async {

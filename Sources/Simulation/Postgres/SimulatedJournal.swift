@@ -58,14 +58,20 @@ final class SimulatedJournal: JournalSession, @unchecked Sendable {
         return identity
     }
 
-    func waitForChange(until deadline: ContinuousClock.Instant) async throws -> JournalNews {
-        let payloads = try await session.waitForNotifications(until: session.process.moment(of: deadline))
-        if payloads.isEmpty { return .nothing }
-        return payloads.contains("") ? .changed : .hinted
+    func waitForChange(
+        until deadline: ContinuousClock.Instant,
+        afterHints pause: @Sendable () -> Duration?
+    ) async throws -> Bool {
+        var payloads = try await session.waitForNotifications(until: session.process.moment(of: deadline))
+        if payloads.isEmpty { return false }
+        guard let pause = pause() else { return true }
+        let end = session.process.moment(of: session.process.now + pause)
+        while !payloads.isEmpty, !payloads.contains("") { payloads = try await session.waitForNotifications(until: end) }
+        return true
     }
 
     func pause(until deadline: ContinuousClock.Instant) async throws {
-        while session.process.now < deadline { _ = try await waitForChange(until: deadline) }
+        while session.process.now < deadline { _ = try await waitForChange(until: deadline) { nil } }
     }
 
     func claim(_ request: PumpStateMachine.ClaimRequest) async throws -> Claim {
