@@ -90,7 +90,8 @@ let package = Package(
         .target(
             name: "InvalidationWorker",
             dependencies: [
-                "Keyspace", "Postgres", "Redis", "Surroundings", logging, metrics, nioConcurrencyHelpers, orderedCollections,
+                "Keyspace", "Postgres", "Redis", "Surroundings", logging, metrics, nioConcurrencyHelpers,
+                orderedCollections,
                 serviceLifecycle,
             ],
             swiftSettings: settings

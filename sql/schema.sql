@@ -919,7 +919,8 @@ DECLARE
 }}{{value||    old_<role> <type>[];
     new_<role> <type>[];
 }}@declare@BEGIN
-    SELECT s.escalation_rows, s.notify AND pg_catalog.pg_notification_queue_usage() <= 0.5, s.hints
+    SELECT s.escalation_rows, s.notify AND pg_catalog.pg_notification_queue_usage() <= 0.5,
+        s.hints AND pg_catalog.length(COALESCE(pg_catalog.current_setting('freshet.hinted', true), '')) < 32
     INTO row_limit, notifying, hinting
     FROM freshet.setting_in_force AS s;
     BEGIN
@@ -986,7 +987,8 @@ DECLARE
         PERFORM freshet.journal('@cache@', '@subject@', 'drift');
         RETURN NULL;
     END;
-    SELECT s.notify AND pg_catalog.pg_notification_queue_usage() <= 0.5, s.hints
+    SELECT s.notify AND pg_catalog.pg_notification_queue_usage() <= 0.5,
+        s.hints AND pg_catalog.length(COALESCE(pg_catalog.current_setting('freshet.hinted', true), '')) < 32
     INTO notifying, hinting
     FROM freshet.setting_in_force AS s;
 @write@
@@ -1258,6 +1260,11 @@ DECLARE
         PERFORM pg_catalog.pg_notify('freshet_change', CASE WHEN hint IS NULL THEN '' ELSE pg_catalog.concat_ws(
             ' ', hint, '@cache@', '@subject@', @operation@@texts@
         ) END);
+    END IF;
+    IF hint IS NOT NULL THEN
+        PERFORM pg_catalog.set_config(
+            'freshet.hinted', pg_catalog.concat(pg_catalog.current_setting('freshet.hinted', true), '.'), true
+        );
     END IF;$write$;
     without_hint constant text := $write$
     INSERT INTO freshet.change (cache, subject, operation, row_count@names@)

@@ -36,7 +36,8 @@ struct CommitStage: Sendable {
 
     /// Detectors, the workflows of 1, 10 and 1,000 of them, and one that is linked and unlinked.
     private static let rows: String = {
-        let workflows = [1, 10, 1_000].flatMap { count in (0..<workflowCount(of: count)).map { workflow(of: count, $0) } }
+        let workflows = [1, 10, 1_000].flatMap { count in (0..<workflowCount(of: count)).map { workflow(of: count, $0) }
+        }
         return """
             INSERT INTO workflow_engine_detector (id) SELECT generate_series(100, 699) UNION ALL SELECT generate_series(10000, 13999);
             INSERT INTO workflow_engine_workflow (id) VALUES (3), \(workflows.map { "(\($0.id))" }.joined(separator: ", "));

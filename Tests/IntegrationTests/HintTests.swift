@@ -65,7 +65,8 @@ import Testing
         }
     }
 
-    @Test func `a workflow is invalidated in both environments of all its detectors before it is claimed`() async throws {
+    @Test func `a workflow is invalidated in both environments of all its detectors before it is claimed`() async throws
+    {
         try await held { scenario, worker in
             try await scenario.execute("UPDATE workflow_engine_workflow SET environment_id = 6 WHERE id = 11")
             var after: [String?] = []
@@ -110,7 +111,9 @@ import Testing
             // As a replica has it that is promoted: the entry and the head as they were before.
             let keys = [scenario.key(2), scenario.headKey]
             var dumps: [[UInt8]] = []
-            for key in keys { dumps.append(Array(try #require(try await scenario.command("DUMP", .string(key)).bytes))) }
+            for key in keys {
+                dumps.append(Array(try #require(try await scenario.command("DUMP", .string(key)).bytes)))
+            }
             try await scenario.execute(
                 "DELETE FROM workflow_engine_detectorworkflow WHERE detector_id = 2 AND workflow_id = 11"
             )

@@ -5,7 +5,9 @@ import Testing
 struct HintTests {
     @Test func `a payload tells the row`() throws {
         let hint = try #require(
-            Hint("a-1 workflows workflow update workflow_ids={7,8} old_environment_ids={NULL,5} new_environment_ids={5,6}")
+            Hint(
+                "a-1 workflows workflow update workflow_ids={7,8} old_environment_ids={NULL,5} new_environment_ids={5,6}"
+            )
         )
         #expect(hint.id == "a-1")
         #expect(hint.cache == "workflows")

@@ -15,7 +15,8 @@ struct Hint: Hashable, Sendable {
     /// Reads `<id> <cache> <subject> <operation> <column>=<array>…`; nil for anything else, which is no hint.
     init?(_ payload: String) {
         let parts = payload.split(separator: " ", omittingEmptySubsequences: false)
-        guard parts.count >= 4, parts.allSatisfy({ !$0.isEmpty }), (1...Self.idLength).contains(parts[0].utf8.count) else {
+        guard parts.count >= 4, parts.allSatisfy({ !$0.isEmpty }), (1...Self.idLength).contains(parts[0].utf8.count)
+        else {
             return nil
         }
         id = String(parts[0])

@@ -89,7 +89,9 @@ struct HintLane: Sendable {
         let buckets = Dictionary(grouping: all.entities) { cache.namespace.bucket(of: $0.key) }
         for (bucket, entities) in buckets.sorted(by: { $0.key < $1.key }) {
             let place = HintLedger.Place(cache: cache.name, bucket: bucket)
-            let sorted = entities.map { (entity: $0.key, variants: $0.value) }.sorted { $0.entity.text < $1.entity.text }
+            let sorted = entities.map { (entity: $0.key, variants: $0.value) }.sorted {
+                $0.entity.text < $1.entity.text
+            }
             var mark = ledger.mark(of: place)
             let size = max(1, store.limits.entitiesPerScript)
             for start in stride(from: 0, to: sorted.count, by: size) {

@@ -158,7 +158,9 @@ final class HintLedger: Sendable {
         let ids = changes.compactMap(\.hint)
         let known = state.withLockedValue { state -> [String: Bumped] in
             state.claimed.append(contentsOf: ids)
-            if state.claimed.count > 2 * Self.rowsKept { state.claimed.removeFirst(state.claimed.count - Self.rowsKept) }
+            if state.claimed.count > 2 * Self.rowsKept {
+                state.claimed.removeFirst(state.claimed.count - Self.rowsKept)
+            }
             guard state.isTrusted else { return [:] }
             var known: [String: Bumped] = [:]
             for id in ids { known[id] = state.forget(id) }

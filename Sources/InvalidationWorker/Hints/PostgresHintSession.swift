@@ -56,7 +56,11 @@ actor PostgresHintSession: HintSession {
     private func facts(of rows: [JournalRow], for cache: String) async throws -> [FactRow]? {
         guard let lookUp = try await lookUp(for: cache) else { return nil }
         let keys = lookUp.keys.map { key in
-            Set(rows.lazy.filter { $0.subject == key.subject }.flatMap { $0.integers[key.column] ?? [] }.compactMap(\.self))
+            Set(
+                rows.lazy.filter { $0.subject == key.subject }.flatMap { $0.integers[key.column] ?? [] }.compactMap(
+                    \.self
+                )
+            )
         }
         if keys.allSatisfy(\.isEmpty) { return [] }
         let result = try await connection.execute(

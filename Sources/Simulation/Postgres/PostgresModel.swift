@@ -435,7 +435,8 @@ extension PostgresModel.JournalEntry {
             guard let ids else { return "" }
             return " \(name)={\(ids.map { $0.map { String($0) } ?? "NULL" }.joined(separator: ","))}"
         }
-        return "\(cache) \(subject) \(operation)" + column("detector_ids", detectors) + column("workflow_ids", workflows)
+        return "\(cache) \(subject) \(operation)" + column("detector_ids", detectors)
+            + column("workflow_ids", workflows)
             + column("old_environment_ids", old) + column("new_environment_ids", new)
     }
 }

@@ -29,7 +29,8 @@ final class SimulatedHints: HintSession, @unchecked Sendable {
         var heard = HeardChanges.read(payloads, isWanted)
         for place in heard.indices {
             let rows = heard[place].rows
-            heard[place].facts = try await session.call { session, answer in answer(session.model.facts(ofHinted: rows)) }
+            heard[place].facts = try await session.call { session, answer in answer(session.model.facts(ofHinted: rows))
+            }
         }
         return heard
     }

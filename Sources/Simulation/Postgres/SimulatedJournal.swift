@@ -66,7 +66,9 @@ final class SimulatedJournal: JournalSession, @unchecked Sendable {
         if payloads.isEmpty { return false }
         guard let pause = pause() else { return true }
         let end = session.process.moment(of: session.process.now + pause)
-        while !payloads.isEmpty, !payloads.contains("") { payloads = try await session.waitForNotifications(until: end) }
+        while !payloads.isEmpty, !payloads.contains("") {
+            payloads = try await session.waitForNotifications(until: end)
+        }
         return true
     }
 

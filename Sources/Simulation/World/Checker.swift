@@ -389,7 +389,11 @@ final class Checker {
         else { return }
         let time = world.earliestMoment(atRedisTime: entry.stamp.readAt.microseconds)
         if !wasTrue(Signature(workflows).value, place, from: time, to: world.scheduler.now) {
-            violate("dated", of: keys[place], "the entry of \(keys[place]) says that it was read when it was true no longer")
+            violate(
+                "dated",
+                of: keys[place],
+                "the entry of \(keys[place]) says that it was read when it was true no longer"
+            )
         }
     }
 

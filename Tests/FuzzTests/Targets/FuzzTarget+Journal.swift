@@ -61,7 +61,9 @@ extension FuzzTarget {
             "6a0f1e5c-0000-4000-8000-000000000002 workflows link insert detector_ids={1,2} workflow_ids={7,7}",
             "6a0f1e5c-0000-4000-8000-000000000003 workflows detector update detector_ids={9223372036854775807}",
         ],
-        words: [" ", "=", "{", "}", "{}", "NULL", ",", "workflow_ids={7}", "detector_ids=", "delete", "escalation", "link"],
+        words: [
+            " ", "=", "{", "}", "{}", "NULL", ",", "workflow_ids={7}", "detector_ids=", "delete", "escalation", "link",
+        ],
         parse: { text in
             guard let hint = Hint(text) else { return false }
             try require(!hint.id.isEmpty && hint.id.utf8.count <= 36, "an id of \(hint.id.utf8.count) bytes")
