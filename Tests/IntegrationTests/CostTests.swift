@@ -1,0 +1,188 @@
+import Freshet
+import InvalidationWorker
+import Keyspace
+import LocalServices
+import Postgres
+import Redis
+import Testing
+
+/// What things cost, in counts that are the same on every machine: round trips, statements, commands, bytes. Times are measured by
+/// `deploy/bench`, and not asserted.
+@Suite struct CostTests {
+    // MARK: Readers
+
+    /// Lookups of detectors with two workflows each, one of them global, through a client that counts.
+    private func reading(
+        detectors: [Int64],
+        _ body: @Sendable (Scenario, LocalRedis, RedisProbe, WorkflowLookup) async throws -> Void
+    ) async throws {
+        try await Scenario.withOwnRedis { scenario, redis in
+            try await scenario.insert(detectors: detectors, workflows: [(10, nil), (11, 5)])
+            let worker = try await scenario.startWorker { $0.pollInterval = .seconds(1) }
+            try await worker.catchUp()
+            let probe = RedisProbe(scenario.redis)
+            try await body(scenario, redis, probe, try scenario.reader(redis: probe))
+        }
+    }
+
+    @Test(arguments: [1, 100])
+    func `a warm lookup is one round trip, with a command for each detector and two for all`(count: Int) async throws {
+        let detectors = Array(Int64(1_001)...Int64(1_000 + count))
+        try await reading(detectors: detectors) { scenario, redis, probe, lookup in
+            for _ in 1...2 { _ = try await lookup.workflows(ofDetectors: detectors, in: .environment(5)) }
+            let cold = probe.sent.count
+            let loads = scenario.loads.calls.count
+            for _ in 1...3 {
+                let answer = try await lookup.workflows(ofDetectors: detectors, in: .environment(5))
+                #expect(answer.detectors.allSatisfy { $0.workflows.count == 2 })
+            }
+            #expect(probe.sent.dropFirst(cold) == [2 + count, 2 + count, 2 + count])
+            #expect(scenario.loads.calls.count == loads)
+        }
+    }
+
+    @Test func `a lookup that misses is three round trips and one query, however many detectors miss`() async throws {
+        let detectors = Array(Int64(1_001)...1_020)
+        try await reading(detectors: detectors) { scenario, _, probe, lookup in
+            _ = try await lookup.workflows(ofDetectors: detectors, in: .environment(5))
+            // Read; claim, a script for each detector; fill, a script for each entry.
+            #expect(probe.sent == [2 + 20, 20, 40])
+            #expect(scenario.loads.calls == [40])
+        }
+    }
+
+    @Test func `a warm lookup of one detector sends and receives no more than so many bytes`() async throws {
+        try await reading(detectors: [1_001]) { scenario, redis, _, lookup in
+            for _ in 1...2 { _ = try await lookup.workflows(ofDetectors: [1_001], in: .environment(5)) }
+            let client = RedisNode(try RedisConfiguration(url: redis.url), logger: testLogger)
+            func traffic() async throws -> (received: Int64, sent: Int64) {
+                let text = try await client.send(RedisCommand("INFO", "stats"), key: "").string ?? ""
+                func figure(_ name: String) -> Int64 {
+                    text.split(whereSeparator: \.isNewline).first { $0.hasPrefix("\(name):") }
+                        .flatMap { Int64($0.dropFirst(name.count + 1)) } ?? 0
+                }
+                return (figure("total_net_input_bytes"), figure("total_net_output_bytes"))
+            }
+            let before = try await traffic()
+            let lookups: Int64 = 200
+            for _ in 0..<lookups { _ = try await lookup.workflows(ofDetectors: [1_001], in: .environment(5)) }
+            let after = try await traffic()
+            await client.close()
+            // Counted: 258 and 522 bytes, the answer with two workflows. What the worker's passes and INFO itself add is some bytes a
+            // lookup.
+            let (received, sent) = ((after.received - before.received) / lookups, (after.sent - before.sent) / lookups)
+            #expect((200...270).contains(received), "\(received)")
+            #expect((450...540).contains(sent), "\(sent)")
+        }
+    }
+
+    // MARK: Worker and writers
+
+    /// Counts statements by the role that executes them.
+    private func counting(
+        hears: Bool,
+        _ body: @Sendable (Scenario, LocalRedis, RunningWorker) async throws -> Void
+    ) async throws {
+        try await Scenario.withOwnServers(
+            postgresSettings: [
+                "shared_preload_libraries": "pg_stat_statements", "pg_stat_statements.track": "all",
+                "pg_stat_statements.track_utility": "on",
+            ]
+        ) { scenario in
+            try await scenario.execute("CREATE EXTENSION pg_stat_statements")
+            try await scenario.insert(detectors: [1, 2], workflows: [(10, nil), (11, 5)])
+            // Only what is notified begins a pass.
+            let worker = try await scenario.startWorker(hears: hears) { $0.pollInterval = .seconds(3_600) }
+            try await worker.events.wait(for: .committed, count: 1)
+            try await scenario.warm([1, 2], [.environment(5)])
+            // The first of its kind prepares statements, and loads scripts.
+            try await change(scenario, worker)
+            try await body(scenario, scenario.servers.redis, worker)
+        }
+    }
+
+    private func change(_ scenario: Scenario, _ worker: RunningWorker) async throws {
+        let count = worker.events.count(of: .committed)
+        let writer = try await scenario.connect(user: Servers.Roles.writer)
+        try await writer.run(script: "UPDATE workflow_engine_workflow SET enabled = NOT enabled WHERE id = 11")
+        await writer.close()
+        try await worker.events.wait(for: .committed, count: count + 1)
+    }
+
+    /// How often a role has executed statements of its own, and how often its triggers have.
+    private func statements(_ scenario: Scenario, of role: String) async throws -> (own: Int64, nested: Int64) {
+        let found = try await scenario.admin.query(
+            """
+            SELECT coalesce(sum(calls) FILTER (WHERE toplevel), 0)::bigint, coalesce(sum(calls) FILTER (WHERE NOT toplevel), 0)::bigint
+            FROM pg_stat_statements JOIN pg_roles ON pg_roles.oid = userid
+            WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+                AND (rolname = $1 OR NOT toplevel)
+            """,
+            [PostgresParameter(role)]
+        )
+        return (try found.requiredInt64(0, 0), try found.requiredInt64(0, 1))
+    }
+
+    /// How often Redis has executed each command, since its counts were reset.
+    private func commands(_ redis: LocalRedis) async throws -> [String: Int] {
+        let client = RedisNode(try RedisConfiguration(url: redis.url), logger: testLogger)
+        let text = try await client.send(RedisCommand("INFO", "commandstats"), key: "").string ?? ""
+        await client.close()
+        var counts: [String: Int] = [:]
+        for line in text.split(whereSeparator: \.isNewline) where line.hasPrefix("cmdstat_") {
+            let parts = line.dropFirst("cmdstat_".count).split(separator: ":")
+            counts[String(parts[0])] = parts[1].split(separator: ",").first.flatMap {
+                Int($0.dropFirst("calls=".count))
+            }
+        }
+        return counts
+    }
+
+    private func reset(_ scenario: Scenario) async throws {
+        _ = try await scenario.admin.query("SELECT pg_stat_statements_reset()")
+        try await scenario.command("CONFIG", "RESETSTAT")
+    }
+
+    @Test
+    func `a change without a hint costs a pass: three statements, and two round trips of three commands to Redis`()
+        async throws
+    {
+        try await counting(hears: false) { scenario, redis, worker in
+            try await reset(scenario)
+            try await change(scenario, worker)
+            // BEGIN, the claim, COMMIT.
+            #expect(try await statements(scenario, of: Servers.Roles.worker).own == 3)
+            let counts = try await commands(redis)
+            #expect([counts["time"], counts["evalsha"]] == [1, 1], "\(counts)")
+            // The head as the pass observes it; and in the script each of two detectors.
+            #expect(counts["hmget"] == 3, "\(counts)")
+        }
+    }
+
+    @Test func `a hint costs one statement and one script more, and its pass bumps nothing`() async throws {
+        try await counting(hears: true) { scenario, redis, worker in
+            try await reset(scenario)
+            try await change(scenario, worker)
+            #expect(try await statements(scenario, of: Servers.Roles.worker).own == 4)
+            let counts = try await commands(redis)
+            #expect([counts["time"], counts["evalsha"]] == [1, 2], "\(counts)")
+            // Each detector once: what the hint has bumped the pass leaves alone.
+            #expect(counts["hmget"] == 3, "\(counts)")
+        }
+    }
+
+    @Test func `a changed row costs its writer one row of the journal and so many statements in the trigger`()
+        async throws
+    {
+        try await counting(hears: true) { scenario, _, worker in
+            try await reset(scenario)
+            let rows = "SELECT last_value FROM freshet.change_id_seq"
+            let before = try await scenario.admin.query(rows).requiredInt64(0, 0)
+            try await change(scenario, worker)
+            #expect(try await scenario.admin.query(rows).requiredInt64(0, 0) == before + 1)
+            let counts = try await statements(scenario, of: Servers.Roles.writer)
+            #expect(counts.own == 1)
+            #expect(counts.nested <= 8, "\(counts)")
+        }
+    }
+}
