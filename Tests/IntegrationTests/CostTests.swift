@@ -6,8 +6,9 @@ import Postgres
 import Redis
 import Testing
 
-/// What things cost, in counts that are the same on every machine: round trips, statements, commands, bytes. Times are measured by
-/// `deploy/bench`, and not asserted.
+/// What things cost, in counts that are the same on every machine: round trips, statements, commands, bytes.
+///
+/// Times are measured by `deploy/bench`, and not asserted.
 @Suite struct CostTests {
     // MARK: Readers
 
