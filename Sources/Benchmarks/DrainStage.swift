@@ -157,7 +157,9 @@ struct DrainStage: Sendable {
                     """
                 let bumped = try redis.text("EVAL", count, "0", prefix, "\(cached)", generation)
                 guard bumped == "\(cached)" else {
-                    throw NotWarm(description: "\(side) has bumped \(bumped) of \(cached) detectors")
+                    let now = try redis.text("HGET", head, "gen")
+                    let instead = "and the namespace from \(before) to \(now)"
+                    throw NotWarm(description: "\(side) has bumped \(bumped) of \(cached) detectors, \(instead)")
                 }
             }
             if !rowsLeft { try postgres.execute("VACUUM freshet.change") }
