@@ -141,6 +141,8 @@ struct DrainBenchmark: Benchmark {
     private func sustained(_ stage: DrainStage) async throws -> [Bar] {
         let pgbench = try await PgBench()
         try await vacuumByItself(true, stage)
+        // As in production: nobody stops the worker from here on.
+        try await stage.stage.sendsHints(true)
         var best: [DrainStage.Side: Double] = [:]
         var ends: [DrainStage.Side: String] = [:]
         let statements = (1...Self.changesPerTransaction).map { place in

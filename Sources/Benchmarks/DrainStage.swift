@@ -28,6 +28,9 @@ struct DrainStage: Sendable {
             tables: "INSERT INTO workflow_engine_detector (id) SELECT generate_series(1, \(detectorCount));"
         )
         do {
+            // What is measured are passes. And a worker that is stopped while it has asked Redis something takes the answer for lost
+            // when it goes on, which costs a pass under way its mark: its sessions with Postgres tell when it is in none.
+            try await stage.sendsHints(false)
             let floors = try [[], ["collapse"]].map { mode in
                 try LocalProgram(
                     executable: FreshetProgram.path(of: "DrainFloor"),

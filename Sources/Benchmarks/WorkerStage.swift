@@ -60,6 +60,14 @@ struct WorkerStage: Sendable {
         }
     }
 
+    /// Whether notifications tell what was changed.
+    func sendsHints(_ isOn: Bool) async throws {
+        try await postgres.psql(
+            "UPDATE freshet.setting SET value = '\(isOn ? "on" : "off")' WHERE name = 'hints'",
+            database: Self.database
+        )
+    }
+
     func end() async {
         await worker.destroy()
         await postgres.destroy()
