@@ -132,8 +132,12 @@ actor Journal: JournalSession {
         while true {
             let all = [next] + (await connection.takeNotifications())
             guard all.allSatisfy({ Hint($0.payload) != nil }), let pause = pause() else { return true }
-            end = end ?? .now + pause
-            guard let more = try await connection.nextNotification(until: end ?? .now) else { return true }
+            let last = end ?? .now + pause
+            end = last
+            // Whoever notifies without end must not keep a pass from beginning: what has arrived is handed out whatever the time.
+            guard ContinuousClock.now < last, let more = try await connection.nextNotification(until: last) else {
+                return true
+            }
             next = more
         }
     }

@@ -43,6 +43,7 @@ struct HintLedgerTests {
     private func bump(_ hint: String, _ detectors: [Int64], _ mark: HintMark) {
         ledger.note(
             [(hint, ScopeSet(detectors.map { .entity(Entity($0)) }))],
+            of: "workflows",
             [place: mark],
             at: moment,
             count: Int64(detectors.count)

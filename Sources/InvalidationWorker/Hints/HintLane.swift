@@ -123,6 +123,6 @@ struct HintLane: Sendable {
             marks[run.place] = mark
         }
         let count = outcome.outcome.bumpedEntities + outcome.outcome.bumpedVariants
-        ledger.note(rows, marks, at: surroundings.now, count: count)
+        ledger.note(rows, of: cache.name, marks, at: surroundings.now, count: count)
     }
 }

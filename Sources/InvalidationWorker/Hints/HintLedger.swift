@@ -27,6 +27,7 @@ final class HintLedger: Sendable {
 
     /// What was bumped for one row.
     fileprivate struct Bumped {
+        var cache: String
         var scopes: ScopeSet
         var marks: [Place: HintMark]
         var at: ContinuousClock.Instant
@@ -51,11 +52,10 @@ final class HintLedger: Sendable {
             chains = [:]
         }
 
-        @discardableResult
-        mutating func forget(_ id: String) -> Bumped? {
-            guard let known = bumped.removeValue(forKey: id) else { return nil }
-            scopeCount -= known.scopes.count
-            return known
+        mutating func forget(_ known: [String: Bumped]) {
+            guard !known.isEmpty else { return }
+            for bumped in known.values { scopeCount -= bumped.scopes.count }
+            bumped.removeAll { known[$0.key] != nil }
         }
 
         mutating func forgetOldest() {
@@ -120,6 +120,7 @@ final class HintLedger: Sendable {
     /// - Parameter count: How many generations were raised.
     func note(
         _ rows: [(id: String, scopes: ScopeSet)],
+        of cache: String,
         _ marks: [Place: HintMark],
         at moment: ContinuousClock.Instant,
         count: Int64
@@ -134,8 +135,9 @@ final class HintLedger: Sendable {
             // Told with the first of them, so that sums are right.
             var count = count
             for row in rows where !state.claimed.contains(row.id) {
-                state.forget(row.id)
+                if let known = state.bumped[row.id] { state.scopeCount -= known.scopes.count }
                 state.bumped[row.id] = Bumped(
+                    cache: cache,
                     scopes: row.scopes,
                     marks: marks,
                     at: moment,
@@ -163,7 +165,10 @@ final class HintLedger: Sendable {
             }
             guard state.isTrusted else { return [:] }
             var known: [String: Bumped] = [:]
-            for id in ids { known[id] = state.forget(id) }
+            for id in ids {
+                if let bumped = state.bumped[id], bumped.cache == claim.cache { known[id] = bumped }
+            }
+            state.forget(known)
             return known
         }
         guard !known.isEmpty else { return nil }
