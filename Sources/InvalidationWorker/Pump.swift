@@ -52,7 +52,14 @@ struct Pump {
 
         /// When all that a plan invalidates was bumped, by the clock of Postgres.
         func invalidatedAtMicroseconds(by plan: PassPlan) -> Int64? {
-            (plan.hintedAt ?? applied).flatMap { claim?.clock?.microseconds(at: $0) }
+            guard let time = (plan.hintedAt ?? applied).flatMap({ claim?.clock?.microseconds(at: $0) }) else {
+                return nil
+            }
+            // The clock is known to within the way of a reply, which may take longer than a hint; but that comes behind its change.
+            guard plan.hintedAt != nil, let part = claim?.caches.first(where: { $0.cache == plan.cache }),
+                case .changes(let changes) = part.backlog
+            else { return time }
+            return changes.reduce(time) { max($0, $1.changedAtMicroseconds &+ 1) }
         }
     }
 

@@ -24,7 +24,7 @@ import Testing
         let seconds = Self.setting("FRESHET_TEST_SECONDS") ?? 15
         print("random writers, foreign keys \(keys): FRESHET_TEST_SEED=\(seed)")
         try await Scenario.run(keys) { scenario in
-            let worker = try await scenario.startWorker()
+            let worker = try await scenario.startWorker(hears: true)
             let tally = Tally()
             let reading = Task { try await Self.read(scenario, seed: seed, tally) }
             defer { reading.cancel() }
