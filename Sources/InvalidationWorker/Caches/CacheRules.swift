@@ -64,7 +64,7 @@ package struct JournalColumn: Hashable, Sendable {
 /// One row of the journal `freshet.change`: what a statement did, as facts.
 package struct JournalRow: Hashable, Sendable {
     /// A table of the cache, by the part it plays there; or something a person asked for.
-    var subject: String
+    package var subject: String
     /// `insert`, `update`, `delete`, `truncate`, `invalidate`, `drift`, `ddl`, `escalation`, `attach` or `detach`.
     var operation: String
     /// How many rows the statement touched.
@@ -80,17 +80,12 @@ package struct JournalRow: Hashable, Sendable {
     /// What its notification called it, where that told of the row; nobody can have known it before the row was visible.
     var hint: String?
     /// The columns of the cache that hold integers; one that is NULL is left out.
-    var integers: [String: [Int64?]] = [:]
+    package var integers: [String: [Int64?]] = [:]
     /// The columns of the cache that hold texts; one that is NULL is left out.
     var texts: [String: [String?]] = [:]
 }
 
 extension JournalRow {
-    /// Whether it is of a subject, and names a workflow: for a model of Postgres.
-    package func names(_ workflow: Int64, as subject: String) -> Bool {
-        self.subject == subject && integers["workflow_ids"]?.contains(workflow) == true
-    }
-
     /// A row that somebody else than the statement of the claim has made.
     package init(
         of subject: String,

@@ -36,9 +36,3 @@ package struct HeardChanges: Sendable {
 
 /// Opens a ``HintSession`` that listens, or throws.
 package typealias HintOpener = @Sendable () async throws -> any HintSession
-
-/// The rules by which a cache resolves rows before they are claimed.
-package protocol HintRules: CacheRules {
-    /// What a row changes, such that two rows which have none of it in common invalidate by themselves what they do together.
-    func subjects(of row: JournalRow) -> Set<Int64>
-}

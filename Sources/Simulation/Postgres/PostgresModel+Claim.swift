@@ -175,7 +175,9 @@ extension PostgresModel {
     /// The look-ups of the hint lane, in a snapshot of their own.
     func facts(ofHinted rows: [JournalRow]) -> [FactRow] {
         let snapshot = currentSnapshot()
-        func name(_ workflow: Int64, _ subject: String) -> Bool { rows.contains { $0.names(workflow, as: subject) } }
+        func name(_ workflow: Int64, _ subject: String) -> Bool {
+            rows.contains { $0.subject == subject && $0.integers["workflow_ids"]?.contains(workflow) == true }
+        }
         return links.filter { name($0.row.workflow, "workflow") && isVisible($0, snapshot, 0) }
             .map { FactRow(kind: "link", number1: $0.row.detector, number2: $0.row.workflow) }
             + workflows.filter { name($0.row.id, "link") && isVisible($0, snapshot, 0) }
