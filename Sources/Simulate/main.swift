@@ -2,6 +2,7 @@
 //
 //     Simulate [--seeds N] [--from SEED] [--flaw NAME]   plays schedules, and says what broke which invariant
 //     Simulate --seed SEED [--flaw NAME]                 plays one, and prints what happened
+//     Simulate … --brief                                 most of the schedules are brief
 //     Simulate --flaws                                   the names of the flaws, one a line: name, limit of seeds, what is wrong
 //     Simulate --until-caught N [--from SEED] [--flaw NAME]  how many schedules it takes to catch a flaw, N times
 //
@@ -37,6 +38,7 @@ var first: UInt64 = 1
 var replayed: UInt64?
 var flaw: Flaw?
 var untilCaught: Int?
+var size = SchedulePlan.Size.usual
 var rest = CommandLine.arguments.dropFirst()
 while let argument = rest.popFirst() {
     func value() -> UInt64 {
@@ -48,6 +50,7 @@ while let argument = rest.popFirst() {
     case "--from": first = value()
     case "--seed": replayed = value()
     case "--until-caught": untilCaught = Int(value())
+    case "--brief": size = .brief
     case "--flaw":
         guard let name = rest.popFirst() else { refuse("--flaw: give a name; --flaws lists them") }
         guard let known = Flaw.all.first(where: { $0.name == name }) else {
@@ -62,7 +65,7 @@ while let argument = rest.popFirst() {
 }
 
 if let replayed {
-    let outcome = Simulation.play(seed: replayed, flaw: flaw, tracing: true)
+    let outcome = Simulation.play(seed: replayed, size: size, flaw: flaw, tracing: true)
     print(outcome.history ?? "")
     if let violation = outcome.violation {
         print("seed \(replayed) breaks \(violation.invariant): \(violation.text)")
@@ -73,14 +76,14 @@ if let replayed {
 }
 
 if let untilCaught {
-    let catches = Simulation.catches(of: flaw, from: first, times: untilCaught)
+    let catches = Simulation.catches(of: flaw, from: first, times: untilCaught, size: size)
     print(
         "\(flaw?.name ?? "none")\t\(catches.broken)\t\(catches.median.map(String.init) ?? "-")\t\(catches.greatest.map(String.init) ?? "-")"
     )
     exit(catches.median == nil ? 1 : 0)
 }
 
-let summary = Simulation.explore(from: first, count: seeds, flaw: flaw) { outcome in
+let summary = Simulation.explore(from: first, count: seeds, size: size, flaw: flaw) { outcome in
     guard let violation = outcome.violation else { return }
     print("seed \(outcome.seed) breaks \(violation.invariant): \(violation.text)")
     fflush(nil)

@@ -42,9 +42,15 @@ package struct Catches: Sendable {
 /// Plays schedules.
 package enum Simulation {
     /// Plays the schedule of a seed.
-    package static func play(seed: UInt64, flaw: Flaw? = nil, tracing: Bool = false) -> ScheduleOutcome {
+    package static func play(
+        seed: UInt64,
+        size: SchedulePlan.Size = .usual,
+        flaw: Flaw? = nil,
+        tracing: Bool = false
+    ) -> ScheduleOutcome {
         Flaw.activate(flaw)
-        let world = World(plan: SchedulePlan(seed: seed, flaws: flaw?.flaws ?? []), tracing: tracing)
+        let plan = SchedulePlan(seed: seed, flaws: flaw?.flaws ?? [], size: size)
+        let world = World(plan: plan, tracing: tracing)
         world.run()
         return ScheduleOutcome(
             seed: seed,
@@ -60,13 +66,14 @@ package enum Simulation {
     package static func explore(
         from first: UInt64,
         count: UInt64,
+        size: SchedulePlan.Size = .usual,
         flaw: Flaw? = nil,
         _ report: (ScheduleOutcome) -> Void = { _ in }
     ) -> ExplorationSummary {
         var summary = ExplorationSummary()
         let start = ContinuousClock.now
         for seed in first..<(first + count) {
-            let outcome = play(seed: seed, flaw: flaw)
+            let outcome = play(seed: seed, size: size, flaw: flaw)
             summary.schedules += 1
             summary.steps += outcome.steps
             summary.jobs += outcome.jobs
@@ -79,7 +86,12 @@ package enum Simulation {
     }
 
     /// Plays until a flaw is caught, several times, each with seeds of its own.
-    package static func catches(of flaw: Flaw?, from first: UInt64, times: Int) -> Catches {
+    package static func catches(
+        of flaw: Flaw?,
+        from first: UInt64,
+        times: Int,
+        size: SchedulePlan.Size = .usual
+    ) -> Catches {
         var counts: [Int] = []
         var invariants: [String: Int] = [:]
         let limit = flaw?.limit ?? 1_000
@@ -88,7 +100,7 @@ package enum Simulation {
             var count = 0
             var violation: Violation?
             while violation == nil, count < limit {
-                violation = play(seed: seed, flaw: flaw).violation
+                violation = play(seed: seed, size: size, flaw: flaw).violation
                 seed += 1
                 count += 1
             }

@@ -13,6 +13,15 @@ package struct SchedulePlan: Sendable {
         case hinted
     }
 
+    /// How much there is of everything.
+    package enum Size: Sendable {
+        /// Some 310 steps.
+        case usual
+        /// Half of that in seven schedules of eight, so that twice as many fit into the same time. Which of the two finds more in that
+        /// time depends on what is broken.
+        case brief
+    }
+
     /// What may strike.
     enum Fault: CaseIterable, Sendable {
         // Redis.
@@ -60,6 +69,8 @@ package struct SchedulePlan: Sendable {
     var hearsHints = false
     /// Of how many notifications one is lost; 0 for none.
     var notificationLoss = 0
+    /// Whether somebody who listens, too, sends hints of their own making.
+    var forgesHints = false
     var factsFail = false
     var collapseThreshold: Int64 = 100_000
     var escalationRows = 10_000
@@ -80,7 +91,10 @@ package struct SchedulePlan: Sendable {
     /// How many other readers' Postgres is another one.
     var readsFromReplica = false
 
-    package init(seed: UInt64, flaws: Flaws = []) {
+    /// The plan of a seed.
+    ///
+    /// - Parameter size: Each size makes another plan of the same seed.
+    package init(seed: UInt64, flaws: Flaws = [], size: Size = .usual) {
         self.seed = seed
         self.flaws = flaws
         var random = SplitMix64(seed: seed &* 0x2545_F491_4F6C_DD1D &+ 0x9E37_79B9_7F4A_7C15)
@@ -123,6 +137,7 @@ package struct SchedulePlan: Sendable {
         slowness = [6, 12, 40][random.below(3)]
         tokens = random.chance(oneIn: 3)
         readsFromReplica = random.chance(oneIn: 10)
+        if size == .brief, !random.chance(oneIn: 8) { abridge(&random) }
         if random.chance(oneIn: 3) { bursts.append(Int64(random.below(4_000_000))) }
         bursts += (0..<(1 + random.below(4))).map { _ in Int64(random.below(Int(duration))) }
         bursts.sort()
@@ -251,5 +266,17 @@ package struct SchedulePlan: Sendable {
                 lookupsPerReader += 3
             }
         }
+        forgesHints = hearsHints && random.below(4) == 3
+    }
+
+    /// Leaves as much of everything as it takes for two things to meet; what is in store for some schedules only adds to that.
+    private mutating func abridge(_ random: inout SplitMix64) {
+        environments = [5]
+        (readerCount, lookupsAtOnce, lookupsPerReader) = (1, 1, 1 + random.below(2))
+        writerCount = isCrossing ? 2 : 1
+        transactionsPerWriter = 1 + random.below(2)
+        workerCount = random.chance(oneIn: 8) ? workerCount : min(workerCount, 1)
+        hasNearCache = hasNearCache && random.chance(oneIn: 4)
+        duration = min(duration, 400_000_000)
     }
 }

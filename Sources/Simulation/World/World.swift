@@ -39,6 +39,9 @@ final class World: @unchecked Sendable {
     /// How much of its log each server has handed on.
     private var kept: [Int: Int] = [:]
 
+    /// The hints that were sent, for whoever makes use of them.
+    private var hintsHeard: [String] = []
+
     // Actors
     private var readers: [ReaderActor] = []
     private var workers: [WorkerActor] = []
@@ -326,6 +329,24 @@ final class World: @unchecked Sendable {
             if plan.notificationLoss > 0, !isHealed, scheduler.random.chance(oneIn: plan.notificationLoss) { continue }
             let payloads = transaction.notifications
             scheduler.after(latency()) { session.notify(payloads) }
+        }
+        if plan.forgesHints, !isHealed { forgeHints(transaction.notifications, on: server) }
+    }
+
+    /// Somebody who has heard of changes notifies as well: of one once more, of one under a name of its own, of one as another.
+    private func forgeHints(_ payloads: [String], on server: PostgresServer) {
+        let real = payloads.filter { !$0.isEmpty }
+        hintsHeard += real
+        guard let latest = real.last, let parts = latest.firstIndex(of: " ") else { return }
+        let other = scheduler.random.pick(hintsHeard)
+        let forged =
+            switch scheduler.random.below(4) {
+            case 0: other
+            case 1: "forged\(latest[parts...])"
+            default: "\(latest[..<parts])\(other[(other.firstIndex(of: " ") ?? other.endIndex)...])"
+            }
+        for session in server.sessions where session.isListening {
+            scheduler.after(latency()) { session.notify([forged]) }
         }
     }
 
