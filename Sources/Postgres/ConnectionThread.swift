@@ -14,6 +14,7 @@ import Glibc
 //   thread; poll runs only between jobs. So poll never sees a closed descriptor.
 // - A cancellation that comes before its wait is registered is seen by the registration (the flag is set before the
 //   handler takes the lock); one that comes after finds the wait.
+// - Whatever it is enqueued as, a job runs as one of the serial executor: the thread runs one after the other.
 // - The thread holds the loop, never the executor; each queued job holds the executor. So the executor's `deinit` means
 //   that no job is left, and ends the thread.
 
@@ -43,7 +44,11 @@ struct WaitID: Hashable, Sendable {
 }
 
 /// A thread of its own for one connection, usable as an actor's executor.
-final class ConnectionThread: SerialExecutor {
+///
+/// It is a task's executor, too, while that waits. A continuation resumes its task on the executor that the task prefers, or else on the
+/// pool (Swift's runtime, since its pull request 38600), and the actor's comes behind that: without a preference each answer of the
+/// server would wake a thread of the pool, only to be handed back to this one.
+final class ConnectionThread: SerialExecutor, TaskExecutor {
     private let loop: EventLoop
 
     /// Starts the thread; throws `resourcesExhausted` where the system has no descriptor or thread left.
@@ -106,15 +111,18 @@ final class ConnectionThread: SerialExecutor {
         isCancellable: Bool,
         isolation: isolated any Actor
     ) async -> Wakening {
-        await withCheckedContinuation(isolation: isolation) { continuation in
-            let wait = EventLoop.Wait(
-                id: id,
-                socket: socket ?? -1,
-                readiness: readiness,
-                deadline: deadline,
-                continuation: continuation
-            )
-            loop.add(wait, isCancellable: isCancellable)
+        // Isolated inside as well: between the choice of a descriptor and its registration no other job may close it.
+        await withTaskExecutorPreference(self, isolation: isolation) {
+            await withCheckedContinuation(isolation: isolation) { continuation in
+                let wait = EventLoop.Wait(
+                    id: id,
+                    socket: socket ?? -1,
+                    readiness: readiness,
+                    deadline: deadline,
+                    continuation: continuation
+                )
+                loop.add(wait, isCancellable: isCancellable)
+            }
         }
     }
 

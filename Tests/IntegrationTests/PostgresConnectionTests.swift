@@ -1,3 +1,5 @@
+import Dispatch
+import Foundation
 import Glibc
 import LocalServices
 import Logging
@@ -385,6 +387,54 @@ extension PostgresConnection {
             #expect(error?.code == .cancelled)
         }
         #expect(try await connection.int("SELECT 1") == 1)
+    }
+
+    // MARK: Threads
+
+    /// Continuations resume on the pool where no executor is preferred, and each answer would take two threads more.
+    @Test func `an answer needs no thread of the pool`() async throws {
+        let connection = try await connect(try await shared.value)
+        let probe = Probe(connection)
+        let isAnswered = await withCheckedContinuation { continuation in
+            // Not on the pool, every thread of which is held while Postgres takes its time.
+            DispatchQueue(label: "test").async {
+                Task { try await probe.ask() }
+                probe.sent.wait()
+                let (held, released) = (DispatchSemaphore(value: 0), DispatchSemaphore(value: 0))
+                let threads = ProcessInfo.processInfo.activeProcessorCount
+                // More than there are, because the pool grows where its threads stand still.
+                for _ in 0..<(8 * threads) {
+                    Task {
+                        held.signal()
+                        Self.block(on: released)
+                    }
+                }
+                for _ in 0..<threads { held.wait() }
+                let isAnswered = probe.answered.wait(timeout: .now() + .seconds(5)) == .success
+                for _ in 0..<(8 * threads) { released.signal() }
+                continuation.resume(returning: isAnswered)
+            }
+        }
+        #expect(isAnswered)
+        await connection.close()
+    }
+
+    private static func block(on semaphore: DispatchSemaphore) { semaphore.wait() }
+
+    /// Asks on the connection's own thread.
+    private actor Probe {
+        nonisolated let sent = DispatchSemaphore(value: 0)
+        nonisolated let answered = DispatchSemaphore(value: 0)
+        private nonisolated let connection: PostgresConnection
+        nonisolated var unownedExecutor: UnownedSerialExecutor { connection.unownedExecutor }
+
+        init(_ connection: PostgresConnection) { self.connection = connection }
+
+        func ask() async throws {
+            sent.signal()
+            _ = try await connection.query("SELECT pg_sleep(0.3)")
+            answered.signal()
+        }
     }
 
     // MARK: The end of a connection
