@@ -665,6 +665,7 @@ final class World: @unchecked Sendable {
         if isOldAlive {
             // Those who are connected to it stay, and some of the others do not reach the new one.
             old.isLeftBehind = true
+            endIsolation()
             isIsolated = Set(processes.map(\.name).filter { _ in scheduler.random.chance(oneIn: 3) })
             scheduler.after(later()) { [self] in
                 old.stop(self)
