@@ -35,7 +35,8 @@ final class CancelRequest: Sendable {
         until deadline: ContinuousClock.Instant,
         isolation: isolated any Actor
     ) async -> Bool {
-        _ = await thread.wait(completion, until: deadline, isCancellable: false, isolation: isolation)
+        let wait = thread.begin(completion, until: deadline)
+        _ = await thread.end(wait, isCancellable: false, isolation: isolation)
         return hasEnded.withLock { $0 }
     }
 

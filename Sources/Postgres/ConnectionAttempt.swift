@@ -81,13 +81,12 @@ private actor ConnectionMaker {
                 hostDeadline = min(deadline, .now + share)
             }
             // The socket is asked for each time, because libpq makes a new one for each address.
-            let wakening = await thread.wait(
-                thread.makeWaitID(),
+            let wait = thread.begin(
                 for: PQsocket(pointer),
                 toBe: polling == PGRES_POLLING_WRITING ? .writable : .readable,
-                until: hostDeadline,
-                isolation: self
+                until: hostDeadline
             )
+            let wakening = await thread.end(wait, isolation: self)
             switch wakening {
             case .ready, .signalled: polling = PQconnectPoll(pointer)
             case .cancelled: throw ConnectionAttempt.cancellation()

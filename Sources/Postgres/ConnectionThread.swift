@@ -9,11 +9,12 @@ import Glibc
 // another. Here a descriptor is polled only while somebody waits for it, on the one thread that also closes it.
 //
 // Invariants.
-// - A `Wait` is resumed exactly once: whoever takes it out of the list, under the lock, resumes it.
-// - A wait with a descriptor is registered by a job of this thread and its descriptor is closed by a job of this
-//   thread; poll runs only between jobs. So poll never sees a closed descriptor.
-// - A cancellation that comes before its wait is registered is seen by the registration (the flag is set before the
-//   handler takes the lock); one that comes after finds the wait.
+// - A wait begins before its task is suspended, in the job that knows what it is for: on the way from one async function to
+//   the next other jobs may run, and those must find it, as who ends it, or who closes its descriptor.
+// - A `Wait` ends exactly once: whoever takes it out of the list, under the lock, resumes its task, or leaves the outcome to
+//   the suspension that is to come.
+// - A wait with a descriptor is begun by a job of this thread and its descriptor is closed by a job of this
+//   thread, which ends all waits; poll runs only between jobs. So poll never sees a closed descriptor.
 // - Whatever it is enqueued as, a job runs as one of the serial executor: the thread runs one after the other.
 // - The thread holds the loop, never the executor; each queued job holds the executor. So the executor's `deinit` means
 //   that no job is left, and ends the thread.
@@ -75,58 +76,48 @@ final class ConnectionThread: SerialExecutor, TaskExecutor {
         loop.makeWaitID()
     }
 
-    /// Waits for a socket, a signal, a deadline or cancellation, whichever comes first, with no thread held but this.
+    /// Begins to wait for a socket, a signal or a deadline, whichever comes first.
+    ///
+    /// To be called by a job of this thread, and followed by `end`.
     ///
     /// - Parameters:
-    ///   - id: A name from `makeWaitID`, used for this wait only.
+    ///   - id: A name from `makeWaitID`, used for this wait only; nil for another.
     ///   - socket: The descriptor to watch; none where only a signal can end the wait.
     ///   - readiness: What to watch it for.
     ///   - deadline: When to give up.
-    ///   - isCancellable: Whether the cancellation of the task ends the wait.
-    ///   - isolation: The actor that runs on this thread.
-    func wait(
-        _ id: WaitID,
+    func begin(
+        _ id: WaitID? = nil,
         for socket: Int32? = nil,
         toBe readiness: Readiness = .readable,
-        until deadline: ContinuousClock.Instant,
-        isCancellable: Bool = true,
-        isolation: isolated any Actor
-    ) async -> Wakening {
-        guard isCancellable else {
-            return await register(id, socket, readiness, deadline, isCancellable: false, isolation: isolation)
-        }
+        until deadline: ContinuousClock.Instant
+    ) -> WaitID {
+        let id = id ?? makeWaitID()
+        loop.begin(EventLoop.Wait(id: id, socket: socket ?? -1, readiness: readiness, deadline: deadline))
+        return id
+    }
+
+    /// Waits until what has begun has ended, with no thread held but this.
+    ///
+    /// - Parameters:
+    ///   - isCancellable: Whether the cancellation of the task ends the wait, too.
+    ///   - isolation: The actor that runs on this thread.
+    func end(_ id: WaitID, isCancellable: Bool = true, isolation: isolated any Actor) async -> Wakening {
+        guard isCancellable else { return await suspend(until: id, isolation: isolation) }
         let loop = loop
         return await withTaskCancellationHandler {
-            await register(id, socket, readiness, deadline, isCancellable: true, isolation: isolation)
+            await suspend(until: id, isolation: isolation)
         } onCancel: {
             loop.wake(id, because: .cancelled)
         }
     }
 
-    private func register(
-        _ id: WaitID,
-        _ socket: Int32?,
-        _ readiness: Readiness,
-        _ deadline: ContinuousClock.Instant,
-        isCancellable: Bool,
-        isolation: isolated any Actor
-    ) async -> Wakening {
-        // Isolated inside as well: between the choice of a descriptor and its registration no other job may close it.
+    private func suspend(until id: WaitID, isolation: isolated any Actor) async -> Wakening {
         await withTaskExecutorPreference(self, isolation: isolation) {
-            await withCheckedContinuation(isolation: isolation) { continuation in
-                let wait = EventLoop.Wait(
-                    id: id,
-                    socket: socket ?? -1,
-                    readiness: readiness,
-                    deadline: deadline,
-                    continuation: continuation
-                )
-                loop.add(wait, isCancellable: isCancellable)
-            }
+            await withCheckedContinuation(isolation: isolation) { loop.resume($0, when: id) }
         }
     }
 
-    /// Ends the wait of this name; kept for it where the wait has yet to begin.
+    /// Ends the wait of this name; kept for it where it has yet to begin.
     func signal(_ id: WaitID) {
         loop.signal(id)
     }
@@ -150,7 +141,8 @@ private final class EventLoop: Sendable {
         let socket: Int32
         let readiness: Readiness
         let deadline: ContinuousClock.Instant
-        let continuation: CheckedContinuation<Wakening, Never>
+        /// The task that waits; nil until it is suspended.
+        var continuation: CheckedContinuation<Wakening, Never>?
     }
 
     private struct Job {
@@ -163,6 +155,8 @@ private final class EventLoop: Sendable {
         var waits: [Wait] = []
         /// Signals whose waits have yet to begin.
         var earlySignals: Set<WaitID> = []
+        /// Why waits have ended whose tasks have yet to be suspended.
+        var outcomes: [WaitID: Wakening] = [:]
         var lastWait: UInt64 = 0
         var isPolling = false
         var isStopping = false
@@ -173,6 +167,18 @@ private final class EventLoop: Sendable {
         mutating func mustWake() -> Bool {
             defer { isPolling = false }
             return isPolling
+        }
+
+        /// Ends a wait that was taken out of the list, and returns whom to resume.
+        mutating func end(_ wait: Wait, _ wakening: Wakening) -> CheckedContinuation<Wakening, Never>? {
+            if wait.continuation == nil { outcomes[wait.id] = wakening }
+            return wait.continuation
+        }
+
+        /// Takes a wait out of the list.
+        mutating func take(_ id: WaitID) -> Wait? {
+            guard let index = waits.firstIndex(where: { $0.id == id }) else { return nil }
+            return waits.remove(at: index)
         }
     }
 
@@ -224,15 +230,27 @@ private final class EventLoop: Sendable {
         if mustWake { interruptPoll() }
     }
 
-    func add(_ wait: Wait, isCancellable: Bool) {
+    func begin(_ wait: Wait) {
+        state.withLock { state in
+            if state.earlySignals.remove(wait.id) != nil {
+                state.outcomes[wait.id] = .signalled
+            } else {
+                state.waits.append(wait)
+            }
+        }
+    }
+
+    /// Resumes a task when the wait of this name has ended.
+    func resume(_ continuation: CheckedContinuation<Wakening, Never>, when id: WaitID) {
         let outcome: Wakening? = state.withLock { state in
-            if state.earlySignals.remove(wait.id) != nil { return .signalled }
-            // Under the lock, so that a cancellation either is seen here or finds the wait in the list.
-            if isCancellable, Task.isCancelled { return .cancelled }
-            state.waits.append(wait)
+            if let outcome = state.outcomes.removeValue(forKey: id) { return outcome }
+            guard let index = state.waits.firstIndex(where: { $0.id == id }) else {
+                preconditionFailure("a wait that has not begun")
+            }
+            state.waits[index].continuation = continuation
             return nil
         }
-        if let outcome { wait.continuation.resume(returning: outcome) }
+        if let outcome { continuation.resume(returning: outcome) }
     }
 
     /// Ends a wait.
@@ -240,31 +258,32 @@ private final class EventLoop: Sendable {
     /// Its continuation's job wakes the thread, so there is no need to do that here.
     @discardableResult
     func wake(_ id: WaitID, because wakening: Wakening) -> Bool {
-        let wait = state.withLock { state in Self.take(id, from: &state) }
-        wait?.continuation.resume(returning: wakening)
-        return wait != nil
+        let (isFound, continuation) = state.withLock { state -> (Bool, CheckedContinuation<Wakening, Never>?) in
+            guard let wait = state.take(id) else { return (false, nil) }
+            return (true, state.end(wait, wakening))
+        }
+        continuation?.resume(returning: wakening)
+        return isFound
     }
 
     func signal(_ id: WaitID) {
-        let wait = state.withLock { state in
-            let wait = Self.take(id, from: &state)
-            if wait == nil { state.earlySignals.insert(id) }
-            return wait
+        let continuation = state.withLock { state -> CheckedContinuation<Wakening, Never>? in
+            guard let wait = state.take(id) else {
+                state.earlySignals.insert(id)
+                return nil
+            }
+            return state.end(wait, .signalled)
         }
-        wait?.continuation.resume(returning: .signalled)
+        continuation?.resume(returning: .signalled)
     }
 
     func signalAll() {
-        let waits = state.withLock { state in
-            defer { state.waits.removeAll() }
-            return state.waits
+        let continuations = state.withLock { state in
+            let waits = state.waits
+            state.waits.removeAll()
+            return waits.compactMap { state.end($0, .signalled) }
         }
-        for wait in waits { wait.continuation.resume(returning: .signalled) }
-    }
-
-    private static func take(_ id: WaitID, from state: inout State) -> Wait? {
-        guard let index = state.waits.firstIndex(where: { $0.id == id }) else { return nil }
-        return state.waits.remove(at: index)
+        for continuation in continuations { continuation.resume(returning: .signalled) }
     }
 
     private func interruptPoll() {
@@ -329,22 +348,17 @@ private final class EventLoop: Sendable {
     /// Resumes the waits whose socket is ready and those whose time is over.
     private func finish(_ ready: Set<WaitID>) {
         let now = ContinuousClock.now
-        let ended: [(Wait, Wakening)] = state.withLock { state in
+        let ended: [(CheckedContinuation<Wakening, Never>, Wakening)] = state.withLock { state in
             state.isPolling = false
-            var ended: [(Wait, Wakening)] = []
-            state.waits.removeAll { wait in
-                if ready.contains(wait.id) {
-                    ended.append((wait, .ready))
-                } else if wait.deadline <= now {
-                    ended.append((wait, .timedOut))
-                } else {
-                    return false
-                }
-                return true
+            let waits = state.waits
+            state.waits.removeAll { ready.contains($0.id) || $0.deadline <= now }
+            return waits.compactMap { wait in
+                guard ready.contains(wait.id) || wait.deadline <= now else { return nil }
+                let wakening: Wakening = ready.contains(wait.id) ? .ready : .timedOut
+                return state.end(wait, wakening).map { ($0, wakening) }
             }
-            return ended
         }
-        for (wait, wakening) in ended { wait.continuation.resume(returning: wakening) }
+        for (continuation, wakening) in ended { continuation.resume(returning: wakening) }
     }
 
     private func drainWakeups() {

@@ -307,20 +307,13 @@ public actor PostgresConnection {
             }
             // A broken socket is found by reading, which also brings the server's last words.
             let readiness: Readiness = unsent == 1 ? [.readable, .writable] : .readable
-            let id = thread.makeWaitID()
-            statementWait = id
-            defer { statementWait = nil }
-            let wakening: Wakening =
-                unsent < 0
-                ? .ready
-                : await thread.wait(
-                    id,
-                    for: PQsocket(connection),
-                    toBe: readiness,
-                    until: patience,
-                    isCancellable: interruption == nil,
-                    isolation: self
-                )
+            var wakening = Wakening.ready
+            if unsent >= 0 {
+                let wait = thread.begin(for: PQsocket(connection), toBe: readiness, until: patience)
+                statementWait = wait
+                wakening = await thread.end(wait, isCancellable: interruption == nil, isolation: self)
+                statementWait = nil
+            }
             let current = try open()
             switch wakening {
             case .ready:
@@ -427,9 +420,9 @@ public actor PostgresConnection {
             isTurnTaken = true
             return
         }
-        let place = thread.makeWaitID()
+        let place = thread.begin(until: deadline)
         turnQueue.append(place)
-        let wakening = await thread.wait(place, until: deadline, isolation: self)
+        let wakening = await thread.end(place, isolation: self)
         if let loss { throw loss }
         switch wakening {
         case .signalled, .ready:
@@ -485,11 +478,10 @@ public actor PostgresConnection {
                 collectNotifications()
                 wakeStatement()
                 if !notifications.isEmpty { continue }
-                let id = thread.makeWaitID()
-                notificationWaits.insert(id)
-                defer { notificationWaits.remove(id) }
-                let socket = PQsocket(connection)
-                switch await thread.wait(id, for: socket, until: deadline, isolation: self) {
+                let wait = thread.begin(for: PQsocket(connection), until: deadline)
+                notificationWaits.insert(wait)
+                defer { notificationWaits.remove(wait) }
+                switch await thread.end(wait, isolation: self) {
                 case .ready, .signalled: continue
                 case .timedOut: return nil
                 case .cancelled:

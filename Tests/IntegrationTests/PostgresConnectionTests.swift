@@ -419,6 +419,24 @@ extension PostgresConnection {
         await connection.close()
     }
 
+    @Test(.timeLimit(.minutes(2)))
+    func `a connection that is closed leaves nobody waiting, however it meets them`() async throws {
+        for _ in 0..<100 {
+            let connection = try await connect(try await shared.value)
+            // The backend goes on until its statement has ended.
+            let waiting = (0..<3).map { _ in Task { _ = try await connection.query("SELECT pg_sleep(0.1)") } }
+            let listening = Task { try await connection.nextNotification(until: .now + .seconds(300)) }
+            let closing = Task { await connection.close() }
+            await closing.value
+            // Whoever is not found waits for the 30 s that a statement may take, or for ever.
+            let rest = await ContinuousClock().measure {
+                for task in waiting { _ = await task.result }
+                await #expect(throws: PostgresError.self) { _ = try await listening.value }
+            }
+            #expect(rest < .seconds(10))
+        }
+    }
+
     private static func block(on semaphore: DispatchSemaphore) { semaphore.wait() }
 
     /// Asks on the connection's own thread.

@@ -17,9 +17,17 @@ private actor Waiter {
     }
 
     func wait(_ id: WaitID, for socket: Int32? = nil, limit: Duration = .seconds(60)) async -> Wakening {
-        let wakening = await thread.wait(id, for: socket, until: .now + limit, isolation: self)
+        let wakening = await thread.end(thread.begin(id, for: socket, until: .now + limit), isolation: self)
         wakenings.append(wakening)
         return wakening
+    }
+
+    /// Has a job come to the thread that ends a wait which has begun, before its task is suspended.
+    func waitForWhatComesFirst() async -> (isFound: Bool, wakening: Wakening) {
+        let id = thread.begin(until: .now + .seconds(60))
+        let waking = Task { thread.wake(id) }
+        let wakening = await thread.end(id, isolation: self)
+        return (await waking.value, wakening)
     }
 
     func threadIdentity() -> pthread_t {
@@ -45,6 +53,23 @@ private actor Waiter {
         let id = waiter.thread.makeWaitID()
         waiter.thread.signal(id)
         #expect(await waiter.wait(id) == .signalled)
+    }
+
+    @Test func `a job between the beginning of a wait and its suspension finds it`() async throws {
+        let waiter = try Waiter()
+        for _ in 0..<100 {
+            let (isFound, wakening) = await waiter.waitForWhatComesFirst()
+            #expect(isFound)
+            #expect(wakening == .signalled)
+        }
+    }
+
+    @Test func `what ends before its task is suspended has ended`() async throws {
+        let waiter = try Waiter()
+        let id = waiter.thread.begin(until: .now + .seconds(60))
+        #expect(waiter.thread.wake(id))
+        #expect(!waiter.thread.wake(id))
+        #expect(await waiter.thread.end(id, isolation: waiter) == .signalled)
     }
 
     @Test func `a deadline ends a wait`() async throws {
