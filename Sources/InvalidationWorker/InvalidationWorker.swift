@@ -104,8 +104,15 @@ public struct InvalidationWorker: Service {
         let threshold = configuration.collapseThreshold
         let logger = logger
         let claimWait = claimWait
+        // What the connection's own thread does needs no other to be woken on the way from one server to the other.
+        let executor = (redis as? RedisNode)?.executor
         let listenForHints: HintOpener = {
-            try await PostgresHintSession.open(postgres, caches: caches.map(\.rules), logger: logger)
+            try await PostgresHintSession.open(
+                postgres,
+                caches: caches.map(\.rules),
+                executor: executor,
+                logger: logger
+            )
         }
         var pump = Pump(
             open: openJournal ?? {

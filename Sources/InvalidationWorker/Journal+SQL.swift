@@ -36,6 +36,8 @@ extension Journal {
 
     static let listen = "LISTEN freshet_change"
 
+    static let unlisten = "UNLISTEN freshet_change"
+
     static let identity = "SELECT freshet.identity()"
 
     /// Crash recovery empties an UNLOGGED table, so a missing token says that commits may have been lost.

@@ -4,8 +4,8 @@ import Postgres
 
 /// The worker's session with Postgres: leadership, the claim and its transaction.
 ///
-/// Everything happens on one connection, because that is what makes it safe: the advisory lock, the LISTEN and the claims
-/// live and die together. Not to be used by two tasks at once.
+/// Everything happens on one connection, because that is what makes it safe: the advisory lock and the claims live and die
+/// together. Not to be used by two tasks at once.
 actor Journal: JournalSession {
     /// That of the connection, so that no other thread has to be woken for what is asked of it.
     nonisolated var unownedExecutor: UnownedSerialExecutor { connection.unownedExecutor }
@@ -116,6 +116,11 @@ actor Journal: JournalSession {
         return identity
     }
 
+    /// Begins to listen, or ends it while another session listens.
+    func listen(_ isListening: Bool) async throws {
+        try await connection.run(script: isListening ? Self.listen : Self.unlisten)
+    }
+
     private func readIdentity() async throws -> PostgresIdentity? {
         try await connection.query(Self.identity).string(0, 0).flatMap { PostgresIdentity($0) }
     }
@@ -123,28 +128,15 @@ actor Journal: JournalSession {
     /// Waits for a change to be notified, until `deadline` at the most.
     ///
     /// All that have arrived by then are answered together: the snapshot of the next claim is younger than any of them.
-    func waitForChange(
-        until deadline: ContinuousClock.Instant,
-        afterHints pause: @Sendable () -> Duration?
-    ) async throws -> Bool {
-        guard var next = try await connection.nextNotification(until: deadline) else { return false }
-        var end: ContinuousClock.Instant?
-        while true {
-            let all = [next] + (await connection.takeNotifications())
-            guard all.allSatisfy({ Hint($0.payload) != nil }), let pause = pause() else { return true }
-            let last = end ?? .now + pause
-            end = last
-            // Whoever notifies without end must not keep a pass from beginning: what has arrived is handed out whatever the time.
-            guard ContinuousClock.now < last, let more = try await connection.nextNotification(until: last) else {
-                return true
-            }
-            next = more
-        }
+    func waitForChange(until deadline: ContinuousClock.Instant) async throws -> Bool {
+        guard try await connection.nextNotification(until: deadline) != nil else { return false }
+        _ = await connection.takeNotifications()
+        return true
     }
 
     /// Waits until `deadline`, whatever is notified, and keeps reading: the server holds for us what we do not read.
     func pause(until deadline: ContinuousClock.Instant) async throws {
-        while ContinuousClock.now < deadline { _ = try await waitForChange(until: deadline) { nil } }
+        while ContinuousClock.now < deadline { _ = try await waitForChange(until: deadline) }
     }
 
     /// Opens a transaction, and claims in it everything that is visible.

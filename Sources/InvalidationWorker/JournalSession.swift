@@ -2,7 +2,7 @@ package import Keyspace
 
 /// A worker's session with Postgres: leadership, the claim and its transaction.
 ///
-/// The lock, the LISTEN and the claims live and die with it. Not to be used by two tasks at once. Whatever a call throws, other
+/// The lock and the claims live and die with it. Not to be used by two tasks at once. Whatever a call throws, other
 /// than ``FactsUnreadable``, is the end of the session.
 package protocol JournalSession: Sendable {
     /// Whether the triggers notify, so that waiting for a notification is enough between polls.
@@ -13,14 +13,14 @@ package protocol JournalSession: Sendable {
     func leader() async throws -> Int64?
     /// Begins to listen, and returns which Postgres this is, with a token.
     func takeOver() async throws -> PostgresIdentity
+    /// Begins to listen, or ends it while another session listens.
+    func listen(_ isListening: Bool) async throws
     /// Waits for a change to be notified, until `deadline` at the most.
     ///
-    /// - Parameter pause: How long to wait for more where all that is heard are hints; nil not to.
+    /// A wait whose task is cancelled throws, and the session can be used all the same.
+    ///
     /// - Returns: Whether one was.
-    func waitForChange(
-        until deadline: ContinuousClock.Instant,
-        afterHints pause: @Sendable () -> Duration?
-    ) async throws -> Bool
+    func waitForChange(until deadline: ContinuousClock.Instant) async throws -> Bool
     /// Waits until `deadline`, whatever is notified.
     func pause(until deadline: ContinuousClock.Instant) async throws
     /// Opens a transaction, and claims in it everything that is visible.

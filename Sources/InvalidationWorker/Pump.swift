@@ -33,6 +33,8 @@ struct Pump {
     private var machine: PumpStateMachine
     private var journal: (any JournalSession)?
     private let ledger = HintLedger()
+    /// Whether the session listens: it need not while the lane does.
+    private var listens = false
     /// Runs while this worker leads.
     private var lane: Task<Void, Never>?
     private var pass: Pass
@@ -169,18 +171,20 @@ struct Pump {
             return .lockBusy
         case .takeOver:
             let identity = try await session.takeOver()
+            listens = true
             telemetry.tookTheLead()
             logger.info("Leading", metadata: ["postgres": "\(identity)"])
             beginLane()
             await onEvent(.leading)
             return .tookOver(identity)
         case .standBy(let interval):
-            try await waitInTurns(interval, action.step) { try await $0.waitForChange(until: $1) { nil } }
+            try await waitInTurns(interval, action.step) { try await $0.waitForChange(until: $1) }
             return .woke
         case .waitForChange(let interval):
-            try await waitInTurns(interval, action.step) { [ledger] session, end in
-                // What was changed is being bumped already, and one pass for several changes costs both servers less.
-                try await session.waitForChange(until: end) { ledger.isListening ? Self.hintPause : nil }
+            // Of what was notified before it listens again, only a pass can tell.
+            if try await changeListener() { return .woke }
+            try await waitInTurns(interval, action.step) { [ledger, surroundings] session, end in
+                try await Self.waitForChange(on: session, until: end, or: ledger.signal, surroundings)
             }
             return .woke
         case .backOff(let delay):
@@ -193,6 +197,7 @@ struct Pump {
             pass = Pass(began: surroundings.now)
             return .observed(try await store.observe(namespaces))
         case .claim(let request):
+            ledger.signal.clear()
             var claim = try await session.claim(request)
             for place in claim.caches.indices { claim.caches[place].covered = ledger.coverage(of: claim.caches[place]) }
             pass.claim = claim
@@ -285,9 +290,6 @@ struct Pump {
         self.lane = surroundings.begin { await lane.run() }
     }
 
-    /// How long a pass waits for more changes where what the first of them invalidates is bumped already.
-    private static let hintPause: Duration = .milliseconds(10)
-
     /// The longest wait after which whoever watches is shown that the loop has not stood still.
     private static let longestTurn: Duration = .seconds(10)
 
@@ -304,6 +306,33 @@ struct Pump {
             let isOver = try await wait { try await body($0, end) }
             if isOver || rest <= .zero { return }
             onTurn(step)
+        }
+    }
+
+    /// Has the session listen while the lane does not, and returns whether it has begun to.
+    private mutating func changeListener() async throws -> Bool {
+        let mustListen = !ledger.isListening
+        guard listens != mustListen else { return false }
+        try await session.listen(mustListen)
+        listens = mustListen
+        return mustListen
+    }
+
+    /// Waits for a change that the session is notified of, or the lane.
+    private static func waitForChange(
+        on session: any JournalSession,
+        until end: ContinuousClock.Instant,
+        or signal: HintSignal,
+        _ surroundings: Surroundings
+    ) async throws -> Bool {
+        try await withThrowingTaskGroup { tasks in
+            tasks.addTask { try await session.waitForChange(until: end) }
+            tasks.addTask {
+                await signal.wait(in: surroundings)
+                return true
+            }
+            defer { tasks.cancelAll() }
+            return try await tasks.next() ?? true
         }
     }
 

@@ -10,7 +10,7 @@
 //
 // Invariants:
 // * LISTEN comes before the first claim of a session, so nothing falls between a claim and the notification of the next
-//   change.
+//   change. While another session of the worker listens for hints, this one need not; when either begins to, a pass follows.
 // * The heads are observed, and with them the time, before the claim. A promise made later in the pass is about a moment
 //   before its snapshot. If the process is paused anywhere in between, the promise is old when it is made.
 // * The floor is only set by a committed pass that deleted every row it saw, and is forgotten with the session, with a

@@ -149,6 +149,92 @@ import Testing
         }
     }
 
+    // MARK: Who listens
+
+    /// Runs a worker that looks by itself only when the test is long over.
+    private func waitingForNews(_ body: @Sendable (Scenario, RunningWorker) async throws -> Void) async throws {
+        try await Scenario.run { scenario in
+            try await scenario.insert(detectors: [1, 2], workflows: [(11, 5)])
+            let worker = try await scenario.startWorker(hears: true) { $0.pollInterval = .seconds(600) }
+            try await body(scenario, worker)
+        }
+    }
+
+    /// Changes something, and waits for the pass that claims it.
+    private func change(_ sql: String, in scenario: Scenario, claimedBy worker: RunningWorker) async throws {
+        let count = worker.reports.count
+        try await scenario.execute(sql)
+        _ = try await eventually("a pass after \(sql)", within: .seconds(20)) { worker.reports.dropFirst(count).first }
+    }
+
+    @Test func `what the session for hints hears wakes the pump, which does not listen`() async throws {
+        try await waitingForNews { scenario, worker in
+            for name in ["a", "b", "c"] {
+                let sql = "UPDATE workflow_engine_detector SET name = '\(name)' WHERE id = 1"
+                try await change(sql, in: scenario, claimedBy: worker)
+            }
+            // And what is no hint.
+            try await scenario.execute("UPDATE freshet.setting SET value = 'off' WHERE name = 'hints'")
+            for name in ["d", "e"] {
+                let sql = "UPDATE workflow_engine_detector SET name = '\(name)' WHERE id = 1"
+                try await change(sql, in: scenario, claimedBy: worker)
+            }
+        }
+    }
+
+    /// Of one worker, the session that listens and does not lead.
+    private static func sessionForHints(_ what: String) -> String {
+        """
+        SELECT \(what) FROM pg_stat_activity WHERE datname = current_database()
+            AND usename = '\(Servers.Roles.worker)' AND state = 'idle'
+            AND pid NOT IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted)
+        """
+    }
+
+    /// Ends the session for hints, and keeps it from being opened again.
+    private func loseSessionForHints(of scenario: Scenario) async throws {
+        // No role but superusers gets another.
+        try await scenario.execute("ALTER DATABASE \(scenario.database) CONNECTION LIMIT 1")
+        try await scenario.execute(Self.sessionForHints("pg_terminate_backend(pid, 20000)"))
+    }
+
+    private func rename(_ detector: Int, to name: String) -> String {
+        "UPDATE workflow_engine_detector SET name = '\(name)' WHERE id = \(detector)"
+    }
+
+    @Test func `the pump listens again when the session for hints is lost`() async throws {
+        try await waitingForNews { scenario, worker in
+            try await change(rename(1, to: "a"), in: scenario, claimedBy: worker)
+            try await loseSessionForHints(of: scenario)
+            for name in ["b", "c", "d"] { try await change(rename(1, to: name), in: scenario, claimedBy: worker) }
+        }
+    }
+
+    @Test func `what nobody heard is claimed when the session for hints is back`() async throws {
+        try await waitingForNews { scenario, worker in
+            try await change(rename(1, to: "a"), in: scenario, claimedBy: worker)
+            let count = worker.reports.count
+            // In the pass that follows the loss.
+            worker.gate.hold(.committing)
+            try await loseSessionForHints(of: scenario)
+            try await worker.gate.stopped(at: .committing)
+            try await scenario.execute(rename(2, to: "b"))
+            try await scenario.execute("ALTER DATABASE \(scenario.database) CONNECTION LIMIT -1")
+            let admin = scenario.admin
+            _ = try await eventually("the session for hints to be back") {
+                // It listens first, and asks for the tables then.
+                let found = try await admin.query(
+                    Self.sessionForHints("count(*)") + " AND query NOT LIKE '%LISTEN%'"
+                )
+                return try found.int64(0, 0) == 1 ? true : nil
+            }
+            worker.gate.open(.committing)
+            _ = try await eventually("the change to be claimed", within: .seconds(20)) {
+                worker.reports.dropFirst(count).reduce(0) { $0 + $1.rowCount } == 1 ? true : nil
+            }
+        }
+    }
+
     @Test func `a worker that does not hear hints works as before`() async throws {
         try await Scenario.run { scenario in
             try await scenario.insert(detectors: [1], workflows: [(11, 5)])

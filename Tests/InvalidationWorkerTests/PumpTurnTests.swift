@@ -49,10 +49,8 @@ private struct StandbySession: JournalSession {
     func tryToLead() async throws -> Bool { false }
     func leader() async throws -> Int64? { 1 }
     func takeOver() async throws -> PostgresIdentity { throw WorkerError.schemaMissing }
-    func waitForChange(
-        until deadline: ContinuousClock.Instant,
-        afterHints pause: @Sendable () -> Duration?
-    ) async throws -> Bool {
+    func listen(_ isListening: Bool) async throws {}
+    func waitForChange(until deadline: ContinuousClock.Instant) async throws -> Bool {
         try Task.checkCancellation()
         clock.leap(to: deadline)
         return false

@@ -1,6 +1,6 @@
 // Bumps what notifications tell of as soon as they are heard, beside the pump and on a session of its own: what a pass takes to claim,
-// to prove and to promise, nobody waits for any longer. It promises nothing and consumes nothing. Where it fails, or hears of nothing,
-// everything is as without it.
+// to prove and to promise, nobody waits for any longer. It promises nothing and consumes nothing. Where it fails, the pump listens
+// instead. Where its session is gone and nobody says so, or waits, the pump's own poll finds what was changed.
 
 import Keyspace
 import Logging
@@ -35,24 +35,26 @@ struct HintLane: Sendable {
 
     /// Listens and bumps until the task is cancelled; failures are tried again.
     func run() async {
-        // Where the thread of the node does the rest, no other has to be woken on the way from one server to the other.
-        await withTaskExecutorPreference((store.redis as? RedisNode)?.executor) { await listen() }
-    }
-
-    private func listen() async {
         var backoff = Backoff()
         var randomness = surroundings
         while !Task.isCancelled {
             do {
                 let session = try await open()
                 ledger.listens(true)
+                let beginning = surroundings.now
                 do {
-                    while !Task.isCancelled {
-                        for heard in try await session.hear({ [ledger] in !ledger.isClaimed($0) }) { await bump(heard) }
-                        backoff.reset()
-                    }
-                    await session.close()
+                    try await session.hear(
+                        { !ledger.isClaimed($0) },
+                        others: { ledger.signal.raise(.now) },
+                        { heard in
+                            var isBumped = true
+                            for changes in heard { isBumped = await bump(changes) && isBumped }
+                            ledger.signal.raise(isBumped ? .soon : .now)
+                        }
+                    )
                 } catch {
+                    // One that has lasted was none of many failures.
+                    if surroundings.now - beginning > backoff.cap { backoff.reset() }
                     await session.close()
                     throw error
                 }
@@ -70,19 +72,24 @@ struct HintLane: Sendable {
     /// More hints times facts are not worth resolving one by one: this runs where replies of Redis are waited for.
     private static let resolvedWork = 8_192
 
-    private func bump(_ heard: HeardChanges) async {
+    /// Bumps what is heard of one cache, and returns whether that is all that it invalidates.
+    private func bump(_ heard: HeardChanges) async -> Bool {
         guard let cache = caches.first(where: { $0.name == heard.cache }), let rules = cache.rules as? any HintRules,
             let facts = heard.facts, heard.hints.count == 1 || heard.hints.count * facts.count <= Self.resolvedWork
-        else { return telemetry.left(heard.hints.count) }
+        else {
+            telemetry.left(heard.hints.count)
+            return false
+        }
         // Where one by itself concerns everything, that is for a claim to say.
         let rows = heard.hints.map { (id: $0.id, scopes: rules.scopes(of: [$0.row], facts: facts)) }
             .filter { !$0.scopes.coversNamespace }
-        telemetry.left(heard.hints.count - rows.count)
-        await bump(rows, of: cache)
+        let left = heard.hints.count - rows.count
+        telemetry.left(left)
+        guard !rows.isEmpty else { return false }
+        return await bump(rows, of: cache) && left == 0
     }
 
-    private func bump(_ rows: [(id: String, scopes: ScopeSet)], of cache: ServedCache) async {
-        guard !rows.isEmpty else { return }
+    private func bump(_ rows: [(id: String, scopes: ScopeSet)], of cache: ServedCache) async -> Bool {
         var all = ScopeSet()
         for row in rows { all.formUnion(row.scopes) }
         var runs: [(place: HintLedger.Place, bump: HintedBump)] = []
@@ -112,17 +119,21 @@ struct HintLane: Sendable {
             ledger.forget()
             telemetry.failed()
             logger.debug("Hints fail; changes wait for their pass", metadata: ["error": "\(error)"])
-            return
+            return false
         }
         telemetry.bumped(rows.count, outcome.outcome)
         if outcome.outcome.damagedKeys > 0 { logger.tellDamagedKeys(outcome.outcome.damagedKeys, of: cache.name) }
         var marks: [HintLedger.Place: HintMark] = [:]
         for (run, mark) in zip(runs, outcome.marks) {
             // Behind a chain that had to begin, what follows in the same flight begins one again: the bumps before are not counted on.
-            if let before = marks[run.place], before.chain != mark.chain { return ledger.forget() }
+            if let before = marks[run.place], before.chain != mark.chain {
+                ledger.forget()
+                return true
+            }
             marks[run.place] = mark
         }
         let count = outcome.outcome.bumpedEntities + outcome.outcome.bumpedVariants
         ledger.note(rows, of: cache.name, marks, at: surroundings.now, count: count)
+        return true
     }
 }

@@ -76,15 +76,23 @@ final class HintLedger: Sendable {
 
     private let state = NIOLockedValueBox(State())
 
-    /// Whether rows are bumped as they are heard of, so that a claim need not hurry.
+    /// Wakes the pump.
+    let signal = HintSignal()
+
+    /// Whether rows are bumped as they are heard of, so that the pump need not listen.
     var isListening: Bool { state.withLockedValue { $0.isListening } }
 
     /// Begins to bump, or ends; what was bumped before counts no longer.
     func listens(_ isListening: Bool) {
-        state.withLockedValue { state in
-            state = State()
-            state.isListening = isListening
+        let wasListening = state.withLockedValue { state in
+            defer {
+                state = State()
+                state.isListening = isListening
+            }
+            return state.isListening
         }
+        // Of what was notified just before somebody else listens, only a pass after that can tell.
+        if wasListening != isListening { signal.raise(.now) }
     }
 
     /// Forgets whatever was bumped, so that the next pass bumps it again.

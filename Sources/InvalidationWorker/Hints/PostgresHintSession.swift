@@ -6,6 +6,8 @@ actor PostgresHintSession: HintSession {
     private nonisolated let connection: PostgresConnection
     private let caches: [any CacheRules]
     private let names: [String: AttachedNames]
+    /// Where what was heard is dealt with; nil for anywhere.
+    private let executor: (any TaskExecutor)?
     private var lookUps: [String: LookUp] = [:]
 
     /// Left to itself Postgres plans the look-ups anew each time, which takes ten times as long as they do (0.14 and 0.014 ms).
@@ -17,18 +19,26 @@ actor PostgresHintSession: HintSession {
     /// That of the connection, whose thread is awake when something has been heard.
     nonisolated var unownedExecutor: UnownedSerialExecutor { connection.unownedExecutor }
 
-    private init(connection: PostgresConnection, caches: [any CacheRules], names: [String: AttachedNames]) {
+    private init(
+        connection: PostgresConnection,
+        caches: [any CacheRules],
+        names: [String: AttachedNames],
+        executor: (any TaskExecutor)?
+    ) {
         self.connection = connection
         self.caches = caches
         self.names = names
+        self.executor = executor
     }
 
     /// Opens a session that listens.
     ///
+    /// - Parameter executor: Where what is heard is dealt with; nil for anywhere.
     /// - Throws: `PostgresError`.
     static func open(
         _ configuration: PostgresConfiguration,
         caches: [any CacheRules],
+        executor: (any TaskExecutor)?,
         logger: Logger
     ) async throws -> PostgresHintSession {
         var configuration = configuration
@@ -37,22 +47,33 @@ actor PostgresHintSession: HintSession {
         do {
             try await connection.run(script: "\(Journal.sessionSettings)\n\(settings)\n\(Journal.listen)")
             let names = try AttachedNames.byCache(try await connection.query(Journal.attachedNames))
-            return PostgresHintSession(connection: connection, caches: caches, names: names)
+            return PostgresHintSession(connection: connection, caches: caches, names: names, executor: executor)
         } catch {
             await connection.close()
             throw error
         }
     }
 
-    func hear(_ isWanted: @Sendable (String) -> Bool) async throws -> [HeardChanges] {
+    func hear(
+        _ isWanted: @Sendable (String) -> Bool,
+        others: @Sendable () -> Void,
+        _ body: @Sendable ([HeardChanges]) async -> Void
+    ) async throws -> Never {
         while true {
+            // Whoever notifies without end must not keep a session from its end.
+            try Task.checkCancellation()
             guard let first = try await connection.nextNotification(until: .now + .seconds(60)) else { continue }
             let payloads = ([first] + (await connection.takeNotifications())).map(\.payload)
-            var heard = HeardChanges.read(payloads, isWanted)
-            for place in heard.indices {
-                heard[place].facts = try await facts(of: heard[place].rows, for: heard[place].cache)
+            let heard = HeardNotifications(payloads, isWanted)
+            if !heard.isAll { others() }
+            if heard.changes.isEmpty { continue }
+            var resolvable = heard.changes
+            for place in resolvable.indices {
+                let changes = resolvable[place]
+                resolvable[place].facts = try await facts(of: changes.rows, for: changes.cache)
             }
-            return heard
+            let changes = resolvable
+            await withTaskExecutorPreference(executor) { await body(changes) }
         }
     }
 

@@ -20,19 +20,26 @@ final class SimulatedHints: HintSession, @unchecked Sendable {
         return SimulatedHints(session)
     }
 
-    func hear(_ isWanted: @Sendable (String) -> Bool) async throws -> [HeardChanges] {
-        var payloads: [String] = []
-        while payloads.isEmpty {
-            payloads = try await session.waitForNotifications(until: session.process.nanoseconds + 60_000_000_000)
+    func hear(
+        _ isWanted: @Sendable (String) -> Bool,
+        others: @Sendable () -> Void,
+        _ body: @Sendable ([HeardChanges]) async -> Void
+    ) async throws -> Never {
+        while true {
+            let payloads = try await session.waitForNotifications(until: session.process.nanoseconds + 60_000_000_000)
             if session.process.isDead || session.world.scheduler.isOver { throw SessionLost() }
-        }
-        var heard = HeardChanges.read(payloads, isWanted)
-        for place in heard.indices {
-            let rows = heard[place].rows
-            heard[place].facts = try await session.call { session, answer in answer(session.model.facts(ofHinted: rows))
+            if payloads.isEmpty { continue }
+            let heard = HeardNotifications(payloads, isWanted)
+            if !heard.isAll { others() }
+            var changes = heard.changes
+            for place in changes.indices {
+                let rows = changes[place].rows
+                changes[place].facts = try await session.call { session, answer in
+                    answer(session.model.facts(ofHinted: rows))
+                }
             }
+            if !changes.isEmpty { await body(changes) }
         }
-        return heard
     }
 
     func close() async {

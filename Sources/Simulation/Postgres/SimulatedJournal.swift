@@ -38,10 +38,7 @@ final class SimulatedJournal: JournalSession, @unchecked Sendable {
     func takeOver() async throws -> PostgresIdentity {
         listensLater = session.model.flaws.contains(.listenAfterTheDrain)
         if !listensLater {
-            _ = try await session.call { session, answer in
-                session.isListening = true
-                answer(true)
-            }
+            try await listen(true)
         }
         let text: String = try await session.call { [world] session, answer in
             let model = session.model
@@ -58,22 +55,19 @@ final class SimulatedJournal: JournalSession, @unchecked Sendable {
         return identity
     }
 
-    func waitForChange(
-        until deadline: ContinuousClock.Instant,
-        afterHints pause: @Sendable () -> Duration?
-    ) async throws -> Bool {
-        var payloads = try await session.waitForNotifications(until: session.process.moment(of: deadline))
-        if payloads.isEmpty { return false }
-        guard let pause = pause() else { return true }
-        let end = session.process.moment(of: session.process.now + pause)
-        while !payloads.isEmpty, !payloads.contains("") {
-            payloads = try await session.waitForNotifications(until: end)
+    func listen(_ isListening: Bool) async throws {
+        _ = try await session.call { session, answer in
+            session.isListening = isListening
+            answer(true)
         }
-        return true
+    }
+
+    func waitForChange(until deadline: ContinuousClock.Instant) async throws -> Bool {
+        !(try await session.waitForNotifications(until: session.process.moment(of: deadline))).isEmpty
     }
 
     func pause(until deadline: ContinuousClock.Instant) async throws {
-        while session.process.now < deadline { _ = try await waitForChange(until: deadline) { nil } }
+        while session.process.now < deadline { _ = try await waitForChange(until: deadline) }
     }
 
     func claim(_ request: PumpStateMachine.ClaimRequest) async throws -> Claim {
@@ -135,10 +129,7 @@ final class SimulatedJournal: JournalSession, @unchecked Sendable {
         if !isDone { throw SessionLost() }
         if listensLater {
             listensLater = false
-            _ = try await session.call { session, answer in
-                session.isListening = true
-                answer(true)
-            }
+            try await listen(true)
         }
     }
 

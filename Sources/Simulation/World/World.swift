@@ -328,7 +328,8 @@ final class World: @unchecked Sendable {
         for session in server.sessions where session.isListening {
             if plan.notificationLoss > 0, !isHealed, scheduler.random.chance(oneIn: plan.notificationLoss) { continue }
             let payloads = transaction.notifications
-            scheduler.after(latency()) { session.notify(payloads) }
+            // Who does not listen any more by then is not told.
+            scheduler.after(latency()) { if session.isListening { session.notify(payloads) } }
         }
         if plan.forgesHints, !isHealed { forgeHints(transaction.notifications, on: server) }
     }
