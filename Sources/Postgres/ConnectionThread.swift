@@ -9,10 +9,10 @@ import Glibc
 // another. Here a descriptor is polled only while somebody waits for it, on the one thread that also closes it.
 //
 // Invariants.
-// - A wait begins before its task is suspended, in the job that knows what it is for: on the way from one async function to
-//   the next other jobs may run, and those must find it, as who ends it, or who closes its descriptor.
-// - A `Wait` ends exactly once: whoever takes it out of the list, under the lock, resumes its task, or leaves the outcome to
-//   the suspension that is to come.
+// - A wait begins before its task is suspended, in the job that knows what it is for: on the way from one async function
+//   to the next other jobs may run, and those must find it, as who ends it, or who closes its descriptor.
+// - A `Wait` ends exactly once: whoever takes it out of the list, under the lock, resumes its task, or leaves the outcome
+//   to the suspension that is to come.
 // - A wait with a descriptor is begun by a job of this thread and its descriptor is closed by a job of this
 //   thread, which ends all waits; poll runs only between jobs. So poll never sees a closed descriptor.
 // - Whatever it is enqueued as, a job runs as one of the serial executor: the thread runs one after the other.
@@ -46,9 +46,9 @@ struct WaitID: Hashable, Sendable {
 
 /// A thread of its own for one connection, usable as an actor's executor.
 ///
-/// It is a task's executor, too, while that waits. A continuation resumes its task on the executor that the task prefers, or else on the
-/// pool (Swift's runtime, since its pull request 38600), and the actor's comes behind that: without a preference each answer of the
-/// server would wake a thread of the pool, only to be handed back to this one.
+/// It is a task's executor, too, while that waits. A continuation resumes its task on the executor that the task
+/// prefers, or else on the pool (Swift's runtime, since its pull request 38600), and the actor's comes behind that:
+/// without a preference each answer of the server would wake a thread of the pool, only to be handed back to this one.
 final class ConnectionThread: SerialExecutor, TaskExecutor {
     private let loop: EventLoop
 

@@ -64,14 +64,17 @@ while let argument = rest.popFirst() {
     }
 }
 
+// What replays a schedule with its seed: each size has others.
+let option = size == .brief ? " --brief" : ""
+
 if let replayed {
     let outcome = Simulation.play(seed: replayed, size: size, flaw: flaw, tracing: true)
     print(outcome.history ?? "")
     if let violation = outcome.violation {
-        print("seed \(replayed) breaks \(violation.invariant): \(violation.text)")
+        print("seed \(replayed)\(option) breaks \(violation.invariant): \(violation.text)")
         exit(1)
     }
-    print("seed \(replayed) breaks nothing in \(outcome.steps) steps")
+    print("seed \(replayed)\(option) breaks nothing in \(outcome.steps) steps")
     exit(0)
 }
 
@@ -85,7 +88,7 @@ if let untilCaught {
 
 let summary = Simulation.explore(from: first, count: seeds, size: size, flaw: flaw) { outcome in
     guard let violation = outcome.violation else { return }
-    print("seed \(outcome.seed) breaks \(violation.invariant): \(violation.text)")
+    print("seed \(outcome.seed)\(option) breaks \(violation.invariant): \(violation.text)")
     fflush(nil)
 }
 print(summary.text)

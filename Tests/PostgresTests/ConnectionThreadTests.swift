@@ -30,6 +30,13 @@ private actor Waiter {
         return (await waking.value, wakening)
     }
 
+    /// Ends a wait twice before its task is suspended.
+    func waitForWhatHasHappened() async -> (wakes: [Bool], wakening: Wakening) {
+        let id = thread.begin(until: .now + .seconds(60))
+        let wakes = [thread.wake(id), thread.wake(id)]
+        return (wakes, await thread.end(id, isolation: self))
+    }
+
     func threadIdentity() -> pthread_t {
         pthread_self()
     }
@@ -65,11 +72,9 @@ private actor Waiter {
     }
 
     @Test func `what ends before its task is suspended has ended`() async throws {
-        let waiter = try Waiter()
-        let id = waiter.thread.begin(until: .now + .seconds(60))
-        #expect(waiter.thread.wake(id))
-        #expect(!waiter.thread.wake(id))
-        #expect(await waiter.thread.end(id, isolation: waiter) == .signalled)
+        let (wakes, wakening) = await (try Waiter()).waitForWhatHasHappened()
+        #expect(wakes == [true, false])
+        #expect(wakening == .signalled)
     }
 
     @Test func `a deadline ends a wait`() async throws {

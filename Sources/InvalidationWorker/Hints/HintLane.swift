@@ -1,6 +1,7 @@
 // Bumps what notifications tell of as soon as they are heard, beside the pump and on a session of its own: what a pass takes to claim,
 // to prove and to promise, nobody waits for any longer. It promises nothing and consumes nothing. Where it fails, the pump listens
-// instead. Where its session is gone and nobody says so, or waits, the pump's own poll finds what was changed.
+// instead. Where its session is gone and nobody says so, or waits, or has found another Postgres, the pump's own poll finds what was
+// changed.
 
 import Keyspace
 import Logging

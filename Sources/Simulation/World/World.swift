@@ -347,7 +347,7 @@ final class World: @unchecked Sendable {
             default: "\(latest[..<parts])\(other[(other.firstIndex(of: " ") ?? other.endIndex)...])"
             }
         for session in server.sessions where session.isListening {
-            scheduler.after(latency()) { session.notify([forged]) }
+            scheduler.after(latency()) { if session.isListening { session.notify([forged]) } }
         }
     }
 
@@ -671,7 +671,8 @@ final class World: @unchecked Sendable {
             scheduler.after(later()) { [self] in
                 old.stop(self)
                 checker.ended(old)
-                endIsolation()
+                // Unless there has been another promotion, which has left others behind.
+                if !postgresServers.contains(where: { $0.isLeftBehind && $0.isUp }) { endIsolation() }
             }
         } else {
             old.stop(self)
