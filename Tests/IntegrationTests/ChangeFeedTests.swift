@@ -177,6 +177,13 @@ import Testing
             }
             try await scenario.waitUntil(.healthy)
             #expect(try await scenario.read(1).global == .miss(.absent))
+            // A pass is told behind its commit: two passes later, even of the last change that was tried.
+            for _ in 0..<2 {
+                let vouched = try await scenario.field("vouched", of: scenario.headKey)
+                _ = try await eventually("another pass") {
+                    try await scenario.field("vouched", of: scenario.headKey) == vouched ? nil : true
+                }
+            }
             try await scenario.servers.redis.command("CONFIG", "SET", "maxmemory", "0")
             let outcome = try await freshet(["watch", "--once", "--application", "full"] + flags)
             #expect(outcome.status == .exited(0) && outcome.output.isEmpty, "\(outcome)")
