@@ -138,6 +138,22 @@ public struct WorkflowLookup: Service {
     }
 }
 
+extension WorkflowLookup {
+    /// Some sets, each by itself, for those who hold each against the truth.
+    package func sets(
+        _ keys: [DetectorWorkflowsKey],
+        after token: ReadToken? = nil,
+        deadline: ContinuousClock.Instant? = nil
+    ) async throws -> CacheAnswers<DetectorWorkflowsKey, [Workflow]> {
+        try await cache.values(for: keys, after: token, deadline: deadline)
+    }
+
+    /// Keeps the near cache right until the task is cancelled.
+    package func follow() async {
+        await cache.follow()
+    }
+}
+
 /// What a lookup found.
 public struct WorkflowAnswer: Sendable {
     /// How far Redis could be relied on.

@@ -58,6 +58,15 @@ struct ReplayTests {
         #expect(try await history(ofSeed: seed, ["--brief"]).contains("seed \(seed) --brief breaks nothing"))
     }
 
+    /// A worker that sees a switch of triggers invalidates everything, after which nothing cached is wrong any more: what the end of a
+    /// schedule looks at would be hidden by it.
+    @Test(arguments: 1...8)
+    func `where faults end, triggers that are on are not switched`(seed: Int) async throws {
+        let history = try await history(ofSeed: seed)
+        #expect(history.contains("the faults are over"))
+        #expect(!history.contains("triggers on") || history.contains("triggers off"))
+    }
+
     @Test func `a model that is wrong on purpose is noticed`() throws {
         let flaw = try #require(Flaw.all.first { $0.name == "old-environment-forgotten" })
         #expect(Simulation.catches(of: flaw, from: 1, times: 1).broken != "nothing")

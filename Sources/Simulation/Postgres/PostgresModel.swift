@@ -304,6 +304,12 @@ package final class PostgresModel {
         }
     }
 
+    /// Does something once nobody writes, as what takes the lock of a table waits for that.
+    func whenIdle(_ action: @escaping () -> Void) {
+        guard let other = running.first?.xid else { return action() }
+        waiting[other, default: []].append { [self] in whenIdle(action) }
+    }
+
     private func wouldDeadlock(_ transaction: Transaction, waitingFor other: UInt64) -> Bool {
         guard transaction.xid != 0 else { return false }
         var next = other

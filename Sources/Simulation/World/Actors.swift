@@ -19,12 +19,12 @@ extension Date {
 final class ReaderActor: @unchecked Sendable {
     private let world: World
     let process: SimulatedProcess
-    private let cache: ReadThroughCache<DetectorWorkflowsKey, [Workflow]>
+    private let lookup: WorkflowLookup
 
-    init(_ world: World, _ process: SimulatedProcess, _ cache: ReadThroughCache<DetectorWorkflowsKey, [Workflow]>) {
+    init(_ world: World, _ process: SimulatedProcess, _ lookup: WorkflowLookup) {
         self.world = world
         self.process = process
-        self.cache = cache
+        self.lookup = lookup
     }
 
     /// Looks things up one after the other, with pauses.
@@ -61,7 +61,7 @@ final class ReaderActor: @unchecked Sendable {
         let isImpatient = !world.plan.isCalm && world.scheduler.random.chance(oneIn: 10)
         let deadline = isImpatient ? process.now + .milliseconds(1 + world.scheduler.random.below(500)) : nil
         do {
-            let answers = try await cache.values(for: keys, after: own?.token, deadline: deadline)
+            let answers = try await lookup.sets(keys, after: own?.token, deadline: deadline)
             guard !process.isDead, !world.scheduler.isOver else { return }
             for key in keys {
                 guard let answer = answers.answers[key] else {
@@ -105,7 +105,7 @@ final class ReaderActor: @unchecked Sendable {
                     }
             }
             let start = world.scheduler.now
-            guard let answers = try? await cache.values(for: keys) else { return }
+            guard let answers = try? await lookup.sets(keys) else { return }
             guard !process.isDead, !world.scheduler.isOver else { return }
             for key in keys {
                 guard let answer = answers.answers[key] else { continue }

@@ -232,20 +232,17 @@ final class World: @unchecked Sendable {
             near.open = { [self] report in try await SimulatedTracking.open(self, process, report) }
             options.nearCache = near
         }
-        let definition = WorkflowLookup.definition(
-            namespace: namespace,
-            limits: limits,
-            loader: { [self] in try await load($0, process) }
-        )
         do {
-            let cache = try ReadThroughCache(
-                definition,
+            let lookup = try WorkflowLookup(
                 redis: redis(of: process),
+                namespace: namespace,
+                limits: limits,
                 options: options,
+                loader: { [self] in try await load($0, process) },
                 logger: Self.logger
             )
-            if plan.hasNearCache { process.begin { await cache.follow() } }
-            let reader = ReaderActor(self, process, cache)
+            if plan.hasNearCache { process.begin { await lookup.follow() } }
+            let reader = ReaderActor(self, process, lookup)
             readers.append(reader)
             for _ in 0..<plan.lookupsAtOnce { reader.begin(lookups: plan.lookupsPerReader) }
         } catch {
@@ -687,15 +684,16 @@ final class World: @unchecked Sendable {
 
     /// Switches the triggers, as soon as nobody is writing: it takes a lock.
     private func setTriggers(_ enabled: Bool, on server: PostgresServer) {
-        // Whoever waited to switch them off until the faults were over does not do it any more.
-        guard server.isUp, !scheduler.isOver, enabled || !isHealed else { return }
-        guard !server.model.isBusy else {
-            return scheduler.after(3_000_000) { [self] in setTriggers(enabled, on: server) }
+        server.model.whenIdle { [self] in
+            // Whoever waited to switch them off until the faults were over does not do it any more. And where nothing is switched,
+            // nothing must look as if it were: a worker would invalidate everything, and so would hide what is wrong.
+            guard server.isUp, !scheduler.isOver, enabled || !isHealed, server.model.triggersEnabled != enabled
+            else { return }
+            server.model.triggersEnabled = enabled
+            server.model.triggerVersion += 1
+            trace { "triggers \(enabled ? "on" : "off")" }
+            if !enabled { scheduler.after(later()) { [self] in setTriggers(true, on: primaryPostgres) } }
         }
-        server.model.triggersEnabled = enabled
-        server.model.triggerVersion += 1
-        trace { "triggers \(enabled ? "on" : "off")" }
-        if !enabled { scheduler.after(later()) { [self] in setTriggers(true, on: primaryPostgres) } }
     }
 
     private func heal() {
