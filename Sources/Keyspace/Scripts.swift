@@ -243,8 +243,14 @@ extension KeyspaceScript {
 
         local function bump(first, behind, nonce, timeToLive, variantsPerEntity)
             -- A generation for each variant, and an entry. Bumps of variants that nobody asks for leave generations too, so
-            -- beyond that the whole entity is bumped: one field is left.
+            -- where there would be more than that the whole entity is bumped: one field is left.
             local limit = 2 * tonumber(variantsPerEntity)
+            local function isCrowded(key, current, entries)
+                for place = 2, #entries + 1 do
+                    if not current[place] then return redis.call('HLEN', key) + #entries > limit end
+                end
+                return false
+            end
             local entities, variants, absent, damaged = 0, 0, 0, 0
             -- The fields that an argument is about. Many entities have the same.
             local fields = {}
@@ -261,20 +267,21 @@ extension KeyspaceScript {
                 fields[spec] = known
                 return known
             end
+            -- The keys that are removed, many by one command, and the generations that entities then begin with.
+            local gone, risenKeys, risenGenerations = {}, {}, {}
             for index = first, #KEYS do
                 local key, spec = KEYS[index], ARGV[index + behind]
                 local generations, entries = named(spec).generations, named(spec).entries
                 local current = redis.pcall('HMGET', key, unpack(generations))
                 if current.err then
-                    redis.call('UNLINK', key)
+                    gone[#gone + 1] = key
                     damaged = damaged + 1
                 elseif not current[1] then
                     absent = absent + 1
-                elseif spec == '*' or redis.call('HLEN', key) + #entries > limit then
-                    redis.call('UNLINK', key)
-                    redis.call('HSET', key, 'g', raised(current[1], nonce))
-                    redis.call('PEXPIRE', key, timeToLive)
+                elseif spec == '*' or isCrowded(key, current, entries) then
+                    gone[#gone + 1] = key
                     entities = entities + 1
+                    risenKeys[entities], risenGenerations[entities] = key, raised(current[1], nonce)
                 elseif #entries > 0 then
                     local risen = {}
                     for place = 2, #generations do
@@ -285,6 +292,13 @@ extension KeyspaceScript {
                     redis.call('HSET', key, unpack(risen))
                     variants = variants + #entries
                 end
+            end
+            for start = 1, #gone, 1000 do
+                redis.call('UNLINK', unpack(gone, start, math.min(start + 999, #gone)))
+            end
+            for place, key in ipairs(risenKeys) do
+                redis.call('HSET', key, 'g', risenGenerations[place])
+                redis.call('PEXPIRE', key, timeToLive)
             end
             return entities, variants, absent, damaged
         end
