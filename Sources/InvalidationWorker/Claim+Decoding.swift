@@ -17,7 +17,8 @@ extension Claim {
         received: ContinuousClock.Instant = .now
     ) throws {
         self.init(snapshot: "", rowCount: 0, deletedCount: 0, caches: [])
-        var parts = Dictionary(uniqueKeysWithValues: rules.map { ($0.name, CacheRows(rules: $0)) })
+        let names = rules.map(\.name)
+        var parts = rules.map { CacheRows(rules: $0) }
         for row in 0..<result.rowCount {
             let kind = result.string(row, Column.kind) ?? "NULL"
             if kind == "pass" {
@@ -30,15 +31,15 @@ extension Claim {
                 clock = try result.int64(row, Column.number1).map { Clock(microseconds: $0, received: received) }
                 continue
             }
-            guard let cache = result.string(row, Column.cache), parts[cache] != nil else {
+            guard let cache = result.string(row, Column.cache), let place = names.firstIndex(of: cache) else {
                 // Of a cache that a newer schema has: whoever serves it finds a mark that Redis does not have.
                 if kind == "attached" || kind == "attachments" { continue }
                 throw WorkerError.unexpectedClaimRow(kind)
             }
-            try parts[cache]?.add(kind, result, row: row)
+            try parts[place].add(kind, result, row: row)
         }
-        caches = rules.compactMap { rules in
-            parts[rules.name]?.resolved(factsProblem: factsProblems[rules.name], collapseThreshold: collapseThreshold)
+        caches = zip(names, parts).map { name, part in
+            part.resolved(factsProblem: factsProblems[name], collapseThreshold: collapseThreshold)
         }.filter { $0.isAttached || $0.rowCount > 0 }
     }
 

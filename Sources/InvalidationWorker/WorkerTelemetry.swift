@@ -139,6 +139,11 @@ struct WorkerTelemetry: Sendable {
         }
     }
 
+    private struct ChangeKind: Hashable {
+        var subject: String
+        var operation: String
+    }
+
     /// What the pass did for one cache.
     func committed(_ claim: CacheClaim, _ plan: PassPlan, _ outcome: PassOutcome) {
         bumpedNamespaces.increment(by: plan.passes.count { $0.pass.bumpsNamespace })
@@ -150,20 +155,25 @@ struct WorkerTelemetry: Sendable {
         switch claim.backlog {
         case .collapsed: collapses.increment()
         case .changes(let changes):
-            for (subject, changes) in Dictionary(grouping: changes, by: \.subject) {
-                let rows = changes.reduce(0) { $0 &+ max($1.rowCount, 0) }
+            var rows: [String: Int64] = [:]
+            var counts: [ChangeKind: Int] = [:]
+            for change in changes {
+                rows[change.subject, default: 0] &+= max(change.rowCount, 0)
+                counts[ChangeKind(subject: change.subject, operation: change.operation), default: 0] += 1
+            }
+            for (subject, rows) in rows {
                 Counter(
                     label: "freshet_changed_rows_total",
                     dimensions: [("cache", claim.cache), ("subject", subject)]
                 ).increment(by: max(rows, 0))
             }
-            let escalations = changes.count { $0.operation == "escalation" }
+            let escalations = counts.reduce(0) { $0 + ($1.key.operation == "escalation" ? $1.value : 0) }
             Counter(label: "freshet_escalations_total", dimensions: [("cache", claim.cache)]).increment(by: escalations)
-            for (kind, changes) in Dictionary(grouping: changes, by: { [$0.subject, $0.operation] }) {
+            for (kind, count) in counts {
                 Counter(
                     label: "freshet_changes_total",
-                    dimensions: [("cache", claim.cache), ("subject", kind[0]), ("operation", kind[1])]
-                ).increment(by: changes.count)
+                    dimensions: [("cache", claim.cache), ("subject", kind.subject), ("operation", kind.operation)]
+                ).increment(by: count)
             }
         }
     }

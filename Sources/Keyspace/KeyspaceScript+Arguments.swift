@@ -106,8 +106,9 @@ public struct BucketPass: Equatable, Sendable {
 
     /// The keys of the run, for a bucket of a namespace.
     public func keys(bucket: Int, in namespace: CacheNamespace) -> [String] {
-        [namespace.headKey(bucket: bucket), namespace.bumpKey(bucket: bucket)]
-            + entities.map { namespace.key(of: $0.entity) }
+        let prefix = namespace.entityKeyPrefix(bucket: bucket)
+        return [namespace.headKey(bucket: bucket), namespace.bumpKey(bucket: bucket)]
+            + entities.map { prefix + $0.entity.text }
     }
 
     /// The arguments of the run.
@@ -173,7 +174,8 @@ public struct HintedBump: Sendable {
 
     /// The keys of the run, for a bucket of a namespace.
     public func keys(bucket: Int, in namespace: CacheNamespace) -> [String] {
-        [namespace.headKey(bucket: bucket)] + entities.map { namespace.key(of: $0.entity) }
+        let prefix = namespace.entityKeyPrefix(bucket: bucket)
+        return [namespace.headKey(bucket: bucket)] + entities.map { prefix + $0.entity.text }
     }
 
     /// The arguments of the run.

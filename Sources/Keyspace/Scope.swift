@@ -38,6 +38,11 @@ public struct ScopeSet: Hashable, Sendable {
         for scope in scopes { insert(scope) }
     }
 
+    /// Makes room for so many entities, so that a large set is not moved again and again while it grows.
+    package mutating func reserveCapacity(_ entityCount: Int) {
+        entities.reserveCapacity(entityCount)
+    }
+
     /// Whether there is nothing to bump.
     public var isEmpty: Bool { !coversNamespace && entities.isEmpty }
 

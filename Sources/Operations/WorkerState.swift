@@ -333,10 +333,12 @@ extension WorkerState.Snapshot {
         dropOldSeconds(at: now)
         let second = WorkerState.Second.number(of: now, since: startedAt)
         if seconds.last?.number != second { seconds.append(WorkerState.Second(number: second)) }
-        seconds[seconds.count - 1].add(report, scopeCount: scopeCount)
-        totals.add(report, scopeCount: scopeCount)
-        lags += report.lags.suffix(WorkerState.lagsKept)
-        if lags.count > WorkerState.lagsKept { lags.removeFirst(lags.count - WorkerState.lagsKept) }
+        let lags = report.lags
+        let counts = WorkerState.Second.Counts(report)
+        seconds[seconds.count - 1].add(report, counts, longestLag: lags.max(), scopeCount: scopeCount)
+        totals.add(report, counts, longestLag: lags.max(), scopeCount: scopeCount)
+        self.lags += lags.suffix(WorkerState.lagsKept)
+        if self.lags.count > WorkerState.lagsKept { self.lags.removeFirst(self.lags.count - WorkerState.lagsKept) }
     }
 
     fileprivate mutating func dropOldSeconds(at now: ContinuousClock.Instant) {
@@ -353,25 +355,41 @@ extension WorkerState.Second {
         start.duration(to: moment).components.seconds
     }
 
-    fileprivate mutating func add(_ report: PassReport, scopeCount: Int) {
+    /// How many changes of a pass go under each name; those with the least first, so that these give way to the others.
+    fileprivate struct Counts {
+        var tables: [(name: String, count: Int64)] = []
+        var applications: [(name: String, count: Int64)] = []
+
+        init(_ report: PassReport) {
+            var subjects: [String: Int64] = [:]
+            var names: [String: Int64] = [:]
+            for change in report.changes {
+                subjects[change.subject, default: 0] += 1
+                names[change.applicationName ?? "", default: 0] += 1
+            }
+            // A backlog that was collapsed: nobody has looked whose rows they are.
+            if report.changes.isEmpty && report.rowCount > 0 { subjects["collapsed"] = report.rowCount }
+            tables = Self.ascending(subjects) { "\(report.namespace.name)/\($0)" }
+            applications = Self.ascending(names) { String($0.prefix(WorkerState.textKept)) }
+        }
+
+        private static func ascending(
+            _ counts: [String: Int64],
+            _ name: (String) -> String
+        ) -> [(name: String, count: Int64)] {
+            counts.map { (name: name($0.key), count: $0.value) }.sorted { ($0.count, $0.name) < ($1.count, $1.name) }
+        }
+    }
+
+    fileprivate mutating func add(_ report: PassReport, _ counts: Counts, longestLag: Duration?, scopeCount: Int) {
         changes += report.rowCount
         bumps += report.bumpCount
         scopes += Int64(scopeCount)
         slowest = max(slowest, report.duration)
-        if let lag = report.lags.max() { longestLag = max(longestLag ?? .zero, lag) }
-        if report.changes.isEmpty && report.rowCount > 0 {
-            // A backlog that was collapsed: nobody has looked whose rows they are.
-            let name = "\(report.namespace.name)/collapsed"
-            count(report.rowCount, of: name, in: \.changesByTable, WorkerState.tablesKept)
-        }
-        for change in report.changes {
-            count(1, of: "\(report.namespace.name)/\(change.subject)", in: \.changesByTable, WorkerState.tablesKept)
-            count(
-                1,
-                of: change.applicationName.map { String($0.prefix(WorkerState.textKept)) } ?? "",
-                in: \.changesByApplication,
-                WorkerState.applicationsKept
-            )
+        if let lag = longestLag { self.longestLag = max(self.longestLag ?? .zero, lag) }
+        for (name, number) in counts.tables { count(number, of: name, in: \.changesByTable, WorkerState.tablesKept) }
+        for (name, number) in counts.applications {
+            count(number, of: name, in: \.changesByApplication, WorkerState.applicationsKept)
         }
     }
 

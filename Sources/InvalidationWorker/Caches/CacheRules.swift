@@ -80,9 +80,38 @@ package struct JournalRow: Hashable, Sendable {
     /// What its notification called it, where that told of the row; nobody can have known it before the row was visible.
     var hint: String?
     /// The columns of the cache that hold integers; one that is NULL is left out.
-    package var integers: [String: [Int64?]] = [:]
+    package var integers: ColumnValues<[Int64?]> = [:]
     /// The columns of the cache that hold texts; one that is NULL is left out.
-    var texts: [String: [String?]] = [:]
+    var texts: ColumnValues<[String?]> = [:]
+}
+
+/// The values of some columns, by name: so few that looking at one after the other is quicker than to hash.
+package struct ColumnValues<Value: Hashable & Sendable>: Hashable, Sendable, ExpressibleByDictionaryLiteral {
+    private struct Column: Hashable, Sendable {
+        var name: String
+        var value: Value
+    }
+
+    private var columns: [Column] = []
+
+    /// Values by name; no name stands twice.
+    package init(dictionaryLiteral elements: (String, Value)...) {
+        columns = elements.map { Column(name: $0, value: $1) }
+    }
+
+    /// The value of a column; nil where it has none.
+    package subscript(name: String) -> Value? {
+        get { columns.first { $0.name == name }?.value }
+        set {
+            let place = columns.firstIndex { $0.name == name }
+            switch (place, newValue) {
+            case (let place?, let value?): columns[place].value = value
+            case (let place?, nil): columns.remove(at: place)
+            case (nil, let value?): columns.append(Column(name: name, value: value))
+            case (nil, nil): break
+            }
+        }
+    }
 }
 
 extension JournalRow {
@@ -92,7 +121,7 @@ extension JournalRow {
         operation: String,
         rowCount: Int64,
         hint: String? = nil,
-        integers: [String: [Int64?]]
+        integers: ColumnValues<[Int64?]>
     ) {
         self.init(subject: subject, operation: operation, rowCount: rowCount, hint: hint, integers: integers)
     }

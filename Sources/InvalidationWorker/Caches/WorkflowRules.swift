@@ -51,7 +51,7 @@ package struct WorkflowRules: CacheRules {
     }
 
     package func scopes(of rows: [JournalRow], facts: [FactRow]?) -> ScopeSet {
-        WorkflowResolver.scopes(of: rows.map { WorkflowChange($0) }, facts: facts.map { WorkflowFacts($0) })
+        WorkflowResolver.scopes(of: rows.lazy.map { WorkflowChange($0) }, facts: facts.map { WorkflowFacts($0) })
     }
 }
 
@@ -145,6 +145,8 @@ enum WorkflowResolver {
     ///   them invalidates the namespace.
     static func scopes(of changes: some Sequence<WorkflowChange>, facts: WorkflowFacts?) -> ScopeSet {
         var scopes = ScopeSet()
+        // Far less than the rows themselves take, even where they are all of one detector.
+        if changes.underestimatedCount > 64 { scopes.reserveCapacity(changes.underestimatedCount) }
         var workflows: [Int64: Set<Variant>] = [:]
         var links: Set<Link> = []
 

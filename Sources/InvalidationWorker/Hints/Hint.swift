@@ -15,7 +15,8 @@ struct Hint: Hashable, Sendable {
     /// Reads `<id> <cache> <subject> <operation> <column>=<array>…`; nil for anything else, which is no hint.
     init?(_ payload: String) {
         let parts = payload.split(separator: " ", omittingEmptySubsequences: false)
-        guard parts.count >= 4, parts.allSatisfy({ !$0.isEmpty }), (1...Self.idLength).contains(parts[0].utf8.count)
+        guard (4...4 + Self.columnCount).contains(parts.count), parts.allSatisfy({ !$0.isEmpty }),
+            (1...Self.idLength).contains(parts[0].utf8.count)
         else {
             return nil
         }
@@ -29,13 +30,16 @@ struct Hint: Hashable, Sendable {
                 // Nobody's triggers send so many; somebody else might.
                 guard part.utf8.count <= Self.columnLength else { return nil }
                 let numbers = try ArrayText.decodeIntegers(part.utf8[part.utf8.index(after: sign)...])
-                guard row.integers.updateValue(numbers, forKey: name) == nil else { return nil }
+                guard row.integers[name] == nil else { return nil }
+                row.integers[name] = numbers
             } catch {
                 return nil
             }
         }
     }
 
+    /// More columns than any cache has in the journal.
+    private static let columnCount = 16
     /// Of an id, a UUID as Postgres prints it.
     private static let idLength = 36
     /// Of a column with 64 keys, the most that the triggers tell: twice 32, where the keys of 32 links were changed.

@@ -232,7 +232,7 @@ extension PostgresModel {
 
 extension JournalRow {
     init(_ entry: PostgresModel.JournalEntry) {
-        var integers: [String: [Int64?]] = [:]
+        var integers: ColumnValues<[Int64?]> = [:]
         integers["detector_ids"] = entry.detectors
         integers["workflow_ids"] = entry.workflows
         integers["old_environment_ids"] = entry.old
