@@ -104,8 +104,9 @@ public struct BucketPass: Equatable, Sendable {
             && left.entities.elementsEqual(right.entities) { $0 == $1 }
     }
 
-    /// The keys of the run, for a bucket of a namespace.
+    /// The keys of the run, for a bucket of a namespace, whose all its entities must be.
     public func keys(bucket: Int, in namespace: CacheNamespace) -> [String] {
+        assert(entities.allSatisfy { namespace.bucket(of: $0.entity) == bucket }, "an entity of another bucket")
         let prefix = namespace.entityKeyPrefix(bucket: bucket)
         return [namespace.headKey(bucket: bucket), namespace.bumpKey(bucket: bucket)]
             + entities.map { prefix + $0.entity.text }
@@ -172,8 +173,9 @@ public struct HintedBump: Sendable {
         self.entities = entities
     }
 
-    /// The keys of the run, for a bucket of a namespace.
+    /// The keys of the run, for a bucket of a namespace, whose all its entities must be.
     public func keys(bucket: Int, in namespace: CacheNamespace) -> [String] {
+        assert(entities.allSatisfy { namespace.bucket(of: $0.entity) == bucket }, "an entity of another bucket")
         let prefix = namespace.entityKeyPrefix(bucket: bucket)
         return [namespace.headKey(bucket: bucket)] + entities.map { prefix + $0.entity.text }
     }

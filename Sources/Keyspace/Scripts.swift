@@ -243,14 +243,9 @@ extension KeyspaceScript {
 
         local function bump(first, behind, nonce, timeToLive, variantsPerEntity)
             -- A generation for each variant, and an entry. Bumps of variants that nobody asks for leave generations too, so
-            -- where there would be more than that the whole entity is bumped: one field is left.
+            -- beyond that the whole entity is bumped: one field is left. Also where all variants have a generation already: fills count on
+            -- room after any bump.
             local limit = 2 * tonumber(variantsPerEntity)
-            local function isCrowded(key, current, entries)
-                for place = 2, #entries + 1 do
-                    if not current[place] then return redis.call('HLEN', key) + #entries > limit end
-                end
-                return false
-            end
             local entities, variants, absent, damaged = 0, 0, 0, 0
             -- The fields that an argument is about. Many entities have the same.
             local fields = {}
@@ -278,7 +273,7 @@ extension KeyspaceScript {
                     damaged = damaged + 1
                 elseif not current[1] then
                     absent = absent + 1
-                elseif spec == '*' or isCrowded(key, current, entries) then
+                elseif spec == '*' or redis.call('HLEN', key) + #entries > limit then
                     gone[#gone + 1] = key
                     entities = entities + 1
                     risenKeys[entities], risenGenerations[entities] = key, raised(current[1], nonce)

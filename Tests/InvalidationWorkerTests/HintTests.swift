@@ -20,12 +20,20 @@ struct HintTests {
         )
     }
 
+    /// Somebody's columns.
+    private static func columns(_ count: Int) -> String { (1...count).map { "c\($0)={1}" }.joined(separator: " ") }
+
+    @Test func `a payload has no more columns than any cache`() {
+        #expect(Hint("a workflows link insert \(Self.columns(16))")?.row.integers["c16"] == [1])
+    }
+
     @Test(
         arguments: [
             "", " ", "a", "a workflows link", "a  link insert", "a workflows link insert detector_ids",
             "a workflows link insert detector_ids={1", "a workflows link insert detector_ids={x}",
             "a workflows link insert detector_ids={1} detector_ids={2}",
-            "a workflows link insert detector_ids={1} ", String(repeating: "a", count: 37) + " workflows link insert",
+            "a workflows link insert detector_ids={1} ", "a workflows link insert \(HintTests.columns(17))",
+            String(repeating: "a", count: 37) + " workflows link insert",
             "a workflows detector update detector_ids={\((1...1_000).map(String.init).joined(separator: ","))}",
         ]
     )

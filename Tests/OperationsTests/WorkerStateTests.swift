@@ -215,6 +215,22 @@ import Testing
         #expect(state.snapshot.seconds.isEmpty)
     }
 
+    @Test func `of one pass with many applications those with most are known by name`() {
+        var many = report()
+        many.changes = (0..<60).flatMap { number in
+            Array(
+                repeating: report(application: "app:\(number)").changes[0],
+                count: number == 30 ? 100 : 1 + number % 2
+            )
+        }
+        state.note(.applied(many))
+        let counts = state.snapshot.totals.changesByApplication
+        #expect(counts.count == WorkerState.applicationsKept)
+        #expect(counts["app:30"] == 100)
+        #expect((0..<60).filter { !$0.isMultiple(of: 2) }.allSatisfy { counts["app:\($0)"] == 2 })
+        #expect(counts.values.reduce(0, +) == Int64(many.changes.count))
+    }
+
     @Test func `who causes most is known by name, however many came before`() {
         for number in 0..<60 { state.note(.applied(report(application: "app:\(number)"))) }
         for _ in 0..<60 { state.note(.applied(report(application: "bulk"))) }

@@ -86,6 +86,8 @@ package struct JournalRow: Hashable, Sendable {
 }
 
 /// The values of some columns, by name: so few that looking at one after the other is quicker than to hash.
+///
+/// Two are equal where they have the same columns in the same order.
 package struct ColumnValues<Value: Hashable & Sendable>: Hashable, Sendable, ExpressibleByDictionaryLiteral {
     private struct Column: Hashable, Sendable {
         var name: String
@@ -94,9 +96,12 @@ package struct ColumnValues<Value: Hashable & Sendable>: Hashable, Sendable, Exp
 
     private var columns: [Column] = []
 
-    /// Values by name; no name stands twice.
+    /// Values by name; that a name stands twice is a programming error.
     package init(dictionaryLiteral elements: (String, Value)...) {
-        columns = elements.map { Column(name: $0, value: $1) }
+        for (name, value) in elements {
+            precondition(self[name] == nil, "column \(name) stands twice")
+            self[name] = value
+        }
     }
 
     /// The value of a column; nil where it has none.

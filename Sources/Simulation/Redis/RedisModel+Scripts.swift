@@ -251,8 +251,7 @@ extension RedisModel {
             let names = spec.split(separator: UInt8(ascii: ",")).map { String(decoding: $0, as: UTF8.self) }
             var count = 0
             if case .hash(let fields)? = live(key)?.content { count = fields.count }
-            let isWider = names.contains { hget(key, "g:" + $0) == nil }
-            if spec == [UInt8(ascii: "*")] || (isWider && count + names.count > limit) {
+            if spec == [UInt8(ascii: "*")] || count + names.count > limit {
                 if flaws.contains(.bumpDeletes) {
                     // The entries go, the generation stays.
                     unlink(key)
