@@ -139,15 +139,6 @@ public struct WorkflowLookup: Service {
 }
 
 extension WorkflowLookup {
-    /// Some sets, each by itself, for those who hold each against the truth.
-    package func sets(
-        _ keys: [DetectorWorkflowsKey],
-        after token: ReadToken? = nil,
-        deadline: ContinuousClock.Instant? = nil
-    ) async throws -> CacheAnswers<DetectorWorkflowsKey, [Workflow]> {
-        try await cache.values(for: keys, after: token, deadline: deadline)
-    }
-
     /// Keeps the near cache right until the task is cancelled.
     package func follow() async {
         await cache.follow()
@@ -193,6 +184,23 @@ public struct DetectorWorkflows: Sendable, Identifiable {
 }
 
 extension DetectorWorkflows {
+    /// Each set by itself, with where it came from, for those who hold it against the truth.
+    ///
+    /// - Parameter environment: What was asked for.
+    package func sets(in environment: DetectorEnvironment) -> [(DetectorWorkflowsKey, CacheAnswer<[Workflow]>)] {
+        var sets = [
+            (
+                DetectorWorkflowsKey(detectorID: id, environment: .global),
+                CacheAnswer(value: globalWorkflows, source: global)
+            )
+        ]
+        if let source = self.environment {
+            let key = DetectorWorkflowsKey(detectorID: id, environment: environment)
+            sets.append((key, CacheAnswer(value: environmentWorkflows, source: source)))
+        }
+        return sets
+    }
+
     /// The workflows of two sets, by id, each once.
     ///
     /// The two sets may be of two moments: a workflow that moved in between stands in both, or in neither. Both are in order

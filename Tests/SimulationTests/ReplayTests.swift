@@ -45,6 +45,8 @@ struct ReplayTests {
     /// 20193081: the checker took a Postgres that had been restarted with its triggers off for another, of which all was applied.
     /// 58272: two servers that went on from one log gave different changes the same hint.
     /// 1069862: who took over a load stored it under the stamp of one read and the Postgres of another.
+    ///
+    /// Where the simulation has changed since, a seed may lead elsewhere: 10036284 and 20193081 do.
     @Test(arguments: [5_011, 10_677, 58_272, 184_385, 1_069_862, 10_036_284, 20_193_081])
     func `a seed that broke an invariant once breaks none any more`(seed: Int) async throws {
         #expect(try await history(ofSeed: seed).contains("seed \(seed) breaks nothing"))
@@ -60,11 +62,17 @@ struct ReplayTests {
 
     /// A worker that sees a switch of triggers invalidates everything, after which nothing cached is wrong any more: what the end of a
     /// schedule looks at would be hidden by it.
-    @Test(arguments: 1...8)
+    /// In those of 75 and 101 they are off when the faults end.
+    @Test(arguments: [1, 2, 3, 4, 5, 6, 75, 101])
     func `where faults end, triggers that are on are not switched`(seed: Int) async throws {
-        let history = try await history(ofSeed: seed)
-        #expect(history.contains("the faults are over"))
-        #expect(!history.contains("triggers on") || history.contains("triggers off"))
+        let switches = try await history(ofSeed: seed).matches(of: /triggers (on|off)|the faults are over/).map {
+            $0.output.1 ?? "over"
+        }
+        #expect(switches.filter { $0 == "over" }.count == 1)
+        // Off and on in turns, and on at the end.
+        let alternating = switches.filter { $0 != "over" }
+        #expect(alternating.enumerated().allSatisfy { $0.element == ($0.offset.isMultiple(of: 2) ? "off" : "on") })
+        #expect(alternating.count.isMultiple(of: 2))
     }
 
     @Test func `a model that is wrong on purpose is noticed`() throws {

@@ -34,7 +34,7 @@ final class ReaderActor: @unchecked Sendable {
             defer { world.actorEnded() }
             for _ in 0..<lookups {
                 guard await pause() else { return }
-                await lookUp(randomKeys(), after: nil)
+                await lookUp(randomQuestion(), after: nil)
             }
         }
     }
@@ -43,31 +43,62 @@ final class ReaderActor: @unchecked Sendable {
         (try? await process.sleep(untilMoment: world.nextMoment())) != nil
     }
 
-    private func randomKeys() -> [DetectorWorkflowsKey] {
+    /// What somebody wants to know.
+    private struct Question {
+        var detectors: [Int64]
+        var environment: DetectorEnvironment
+    }
+
+    private func randomQuestion() -> Question {
         let plan = world.plan
         var detectors = [world.scheduler.random.pick(plan.detectors)]
         if world.scheduler.random.chance(oneIn: 4) { detectors = plan.detectors }
-        var environments: [DetectorEnvironment] = [.global]
+        var environment = DetectorEnvironment.global
         if !world.scheduler.random.chance(oneIn: 3) {
-            environments.append(.environment(world.scheduler.random.pick(plan.environments)))
+            environment = .environment(world.scheduler.random.pick(plan.environments))
         }
-        return detectors.flatMap { detector in
-            environments.map { DetectorWorkflowsKey(detectorID: detector, environment: $0) }
-        }
+        return Question(detectors: detectors, environment: environment)
     }
 
-    private func lookUp(_ keys: [DetectorWorkflowsKey], after own: (token: ReadToken, commit: Checker.Commit)?) async {
+    /// Asks as a service does, and checks that all was answered that was asked for.
+    private func ask(
+        _ question: Question,
+        after token: ReadToken? = nil,
+        deadline: ContinuousClock.Instant? = nil
+    ) async throws -> (trust: Trust, sets: [(DetectorWorkflowsKey, CacheAnswer<[Workflow]>)])? {
+        let environment = question.environment
+        let answer =
+            if question.detectors.count == 1 {
+                try await lookup.workflows(
+                    ofDetector: question.detectors[0],
+                    in: environment,
+                    after: token,
+                    deadline: deadline
+                )
+            } else {
+                try await lookup.workflows(
+                    ofDetectors: question.detectors,
+                    in: environment,
+                    after: token,
+                    deadline: deadline
+                )
+            }
+        guard !process.isDead, !world.scheduler.isOver else { return nil }
+        if answer.detectors.map(\.id) != question.detectors
+            || answer.detectors.contains(where: { ($0.environment == nil) != (environment == .global) })
+        {
+            world.checker.violate("answered", "\(process.name) was told nothing of a part of \(question)")
+        }
+        return (answer.trust, answer.detectors.flatMap { $0.sets(in: environment) })
+    }
+
+    private func lookUp(_ question: Question, after own: (token: ReadToken, commit: Checker.Commit)?) async {
         let start = world.scheduler.now
         let isImpatient = !world.plan.isCalm && world.scheduler.random.chance(oneIn: 10)
         let deadline = isImpatient ? process.now + .milliseconds(1 + world.scheduler.random.below(500)) : nil
         do {
-            let answers = try await lookup.sets(keys, after: own?.token, deadline: deadline)
-            guard !process.isDead, !world.scheduler.isOver else { return }
-            for key in keys {
-                guard let answer = answers.answers[key] else {
-                    world.checker.violate("answered", "\(process.name) was told nothing of \(key)")
-                    continue
-                }
+            guard let answers = try await ask(question, after: own?.token, deadline: deadline) else { return }
+            for (key, answer) in answers.sets {
                 world.checker.answered(
                     key,
                     answer,
@@ -79,7 +110,7 @@ final class ReaderActor: @unchecked Sendable {
             }
         } catch {
             // The loader failed, the deadline passed, or the process ended: no answer is no wrong answer.
-            world.trace { "\(process.name) is told nothing of \(keys): \(error)" }
+            world.trace { "\(process.name) is told nothing of \(question): \(error)" }
         }
     }
 
@@ -88,7 +119,7 @@ final class ReaderActor: @unchecked Sendable {
         world.actorBegan()
         process.begin { [self] in
             defer { world.actorEnded() }
-            await lookUp(randomKeys(), after: (token, commit))
+            await lookUp(randomQuestion(), after: (token, commit))
         }
     }
 
@@ -98,25 +129,20 @@ final class ReaderActor: @unchecked Sendable {
         process.begin { [self] in
             defer { world.actorEnded() }
             let plan = world.plan
-            let keys = plan.detectors.flatMap { detector in
-                [DetectorWorkflowsKey(detectorID: detector, environment: .global)]
-                    + plan.environments.map {
-                        DetectorWorkflowsKey(detectorID: detector, environment: .environment($0))
+            for environment in plan.environments {
+                let start = world.scheduler.now
+                let question = Question(detectors: plan.detectors, environment: .environment(environment))
+                guard let answers = try? await ask(question) else { return }
+                for (key, answer) in answers.sets {
+                    world.checker.answered(key, answer, answers.trust, asked: start, after: nil, by: process)
+                    // Of what has changed, memory may not have been told yet.
+                    if !world.isForeign(process), answer.source != .near, !world.checker.isTrueNow(key, answer.value) {
+                        world.checker.violate(
+                            "converged",
+                            of: key,
+                            "\(process.name) is told of \(key) by \(answer.source) what the database does not say"
+                        )
                     }
-            }
-            let start = world.scheduler.now
-            guard let answers = try? await lookup.sets(keys) else { return }
-            guard !process.isDead, !world.scheduler.isOver else { return }
-            for key in keys {
-                guard let answer = answers.answers[key] else { continue }
-                world.checker.answered(key, answer, answers.trust, asked: start, after: nil, by: process)
-                // Of what has changed, memory may not have been told yet.
-                if !world.isForeign(process), answer.source != .near, !world.checker.isTrueNow(key, answer.value) {
-                    world.checker.violate(
-                        "converged",
-                        of: key,
-                        "\(process.name) is told of \(key) by \(answer.source) what the database does not say"
-                    )
                 }
             }
         }
