@@ -27,15 +27,18 @@ struct DrainBenchmark: Benchmark {
         var bars: [Bar] = []
         var perChange: [Int: Double] = [:]
         for (count, turns) in [(1_000, 15), (10_000, 7), (100_000, 5), (1_000_000, 2)] {
-            var times: [DrainStage.Side: [Double]] = [:]
+            var drains: [DrainStage.Side: [DrainStage.Drain]] = [:]
             // The first turn warms up, and does not count.
             for turn in (count == 1_000 ? 0 : 1)...turns {
                 for side in DrainStage.Side.allCases {
-                    let time = try await stage.drain(count, by: side)
-                    if turn > 0 { times[side, default: []].append(time) }
+                    let drain = try await stage.drain(count, by: side)
+                    if turn > 0 { drains[side, default: []].append(drain) }
                 }
             }
-            let (ours, floor) = (Stopwatch.median(times[.ours] ?? []), Stopwatch.median(times[.floor] ?? []))
+            func medians(_ part: (DrainStage.Drain) -> Double) -> (ours: Double, floor: Double) {
+                (Stopwatch.median((drains[.ours] ?? []).map(part)), Stopwatch.median((drains[.floor] ?? []).map(part)))
+            }
+            let (ours, floor) = medians(\.time)
             perChange[count] = ours / Double(count)
             let collapses = count > DrainStage.detectorCount
             bars.append(
@@ -47,6 +50,22 @@ struct DrainBenchmark: Benchmark {
                         + "\(Int(ours / 1_000)) / \(Int(floor / 1_000)) ms, medians of \(turns)"
                 )
             )
+            guard count == DrainStage.detectorCount else { continue }
+            // Where the rest goes.
+            let parts = [
+                ("Postgres", medians(\.postgres)), ("Redis", medians(\.redis)),
+                ("the worker or the floor", medians(\.program)), ("nobody", medians(\.waiting)),
+            ]
+            for (name, part) in parts {
+                bars.append(
+                    Bar(
+                        name: "\(count) changes, the part of the time in which \(name) works",
+                        figure: part.ours / ours,
+                        limit: .none,
+                        origin: "\(Int(part.ours / 1_000)) / \(Int(part.floor / 1_000)) ms"
+                    )
+                )
+            }
         }
         let (few, many) = (perChange[1_000] ?? .nan, perChange[100_000] ?? .nan)
         bars.append(
@@ -90,12 +109,12 @@ struct DrainBenchmark: Benchmark {
         }
         try await vacuumByItself(true, stage)
         for _ in 0..<rounds {
-            drains.free.append(try await stage.drain(count, by: .ours))
+            drains.free.append(try await stage.drain(count, by: .ours).time)
             claims.free += try await load()
             let holder = try stage.postgres()
             try holder.execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM freshet.change")
             // With it, all of these rows stay, in the table and in its index.
-            drains.held.append(try await stage.drain(count, by: .ours, rowsLeft: true))
+            drains.held.append(try await stage.drain(count, by: .ours, rowsLeft: true).time)
             claims.held += try await load()
             try holder.execute("COMMIT")
             try stage.postgres().execute("VACUUM freshet.change, freshet.fence")

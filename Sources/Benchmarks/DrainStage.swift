@@ -97,11 +97,23 @@ struct DrainStage: Sendable {
 
     // MARK: A backlog
 
-    /// Has a side drain a backlog of as many changes, each of another detector that is cached, and returns how long it took in
-    /// microseconds: from when it was let go until the rows were gone from the journal.
+    /// How long a drain took, and for how much of that each of those who take part used a processor; in microseconds.
+    struct Drain {
+        var time = 0.0
+        /// All sessions together.
+        var postgres = 0.0
+        var redis = 0.0
+        var program = 0.0
+
+        /// Nobody did anything but wait: for the disk, or for a thread to be woken.
+        var waiting: Double { max(0, time - postgres - redis - program) }
+    }
+
+    /// Has a side drain a backlog of as many changes, each of another detector that is cached: from when it was let go until the rows
+    /// were gone from the journal.
     ///
     /// - Parameter rowsLeft: Whether the rows stay in the table as dead ones, because somebody's snapshot may see them.
-    func drain(_ count: Int, by side: Side, rowsLeft: Bool = false) async throws -> Double {
+    func drain(_ count: Int, by side: Side, rowsLeft: Bool = false) async throws -> Drain {
         let collapses = count > Self.detectorCount
         let head = stage.namespace.headKey(bucket: 0)
         let cached = min(count, Self.detectorCount)
@@ -135,7 +147,7 @@ struct DrainStage: Sendable {
             )
         }
         let before = try await onThread { try BareRedis(.unix(path: stage.redisPath)).text("HGET", head, "gen") }
-        let time = try await timed(side, collapses: collapses)
+        let drain = try await timed(side, collapses: collapses)
         try await hold(side, collapses: collapses)
         try await onThread {
             let postgres = try postgres()
@@ -167,26 +179,56 @@ struct DrainStage: Sendable {
             }
             if !rowsLeft { try postgres.execute("VACUUM freshet.change") }
         }
-        return time
+        return drain
     }
 
-    /// How long a side takes, in microseconds, from when it is let go until it has committed.
-    private func timed(_ side: Side, collapses: Bool) async throws -> Double {
+    /// What a side takes from when it is let go until it has committed.
+    private func timed(_ side: Side, collapses: Bool) async throws -> Drain {
         let program = program(side, collapses: collapses)
         return try await onThread {
             let postgres = try postgres()
+            let sessions = try postgres.execute(
+                """
+                SELECT string_agg(pid::text, ' ') FROM pg_stat_activity
+                WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+                """
+            )
+            let info = try BareRedis(.unix(path: stage.redisPath)).text("INFO", "server").split(separator: "\r\n")
+            guard let line = info.first(where: { $0.hasPrefix("process_id:") }), let redis = pid_t(line.dropFirst(11)),
+                let process = program.processIdentifier
+            else { throw NotWarm(description: "no process of Redis, or of \(side)") }
+            let clocks = (
+                postgres: try (sessions ?? "").split(separator: " ").compactMap { pid_t($0) }.map(
+                    ProcessorClock.init(of:)
+                ),
+                redis: try ProcessorClock(of: redis), program: try ProcessorClock(of: process)
+            )
+            func used() throws -> Drain {
+                Drain(
+                    postgres: try clocks.postgres.reduce(0) { $0 + (try $1.microseconds) },
+                    redis: try clocks.redis.microseconds,
+                    program: try clocks.program.microseconds
+                )
+            }
             // All go in one transaction, so one stands for all; by its place, so that looking costs nothing.
             guard let place = try postgres.execute("SELECT ctid FROM freshet.change LIMIT 1") else {
                 throw NotWarm(description: "there is no backlog")
             }
             try postgres.execute("PREPARE look AS SELECT FROM freshet.change WHERE ctid = '\(place)'")
+            let before = try used()
             try program.resume()
             let start = ContinuousClock.now
             try postgres.execute("NOTIFY freshet_change")
             while true {
                 let looked = ContinuousClock.now
                 if try postgres.rowCount(of: "EXECUTE look") == 0 {
-                    return Stopwatch.microseconds(start.duration(to: looked))
+                    let after = try used()
+                    return Drain(
+                        time: Stopwatch.microseconds(start.duration(to: looked)),
+                        postgres: after.postgres - before.postgres,
+                        redis: after.redis - before.redis,
+                        program: after.program - before.program
+                    )
                 }
                 guard start.duration(to: looked) < .seconds(120) else {
                     throw NotWarm(description: "\(side) has not drained the journal within 120 s")

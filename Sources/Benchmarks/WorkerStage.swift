@@ -68,6 +68,11 @@ struct WorkerStage: Sendable {
         )
     }
 
+    /// Whether the worker has applied everything.
+    func journalIsEmpty() async throws -> Bool {
+        try await onThread { try BarePostgres(conninfo()).execute("SELECT count(*) FROM freshet.change") == "0" }
+    }
+
     func end() async {
         await worker.destroy()
         await postgres.destroy()

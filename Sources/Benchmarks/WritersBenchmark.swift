@@ -9,19 +9,25 @@ struct WritersBenchmark: Benchmark {
     let heldEqual = "the Postgres, durable; columns, rows and indexes; how a statement is sent; how many clients"
 
     /// Whose tables are written, and how.
-    private enum Side: Hashable, CaseIterable {
+    private enum Side: Hashable {
         case without, with, silent
+        /// The worker is stopped where it stands, and takes nothing of processor and disk.
+        case alone, silentAlone
+
+        var isAlone: Bool { self == .alone || self == .silentAlone }
 
         var schema: String { self == .without ? "bare" : "public" }
 
         /// Options of the writer's session.
-        var options: String? { self == .silent ? "-c freshet.notify=off" : nil }
+        var options: String? { self == .silent || self == .silentAlone ? "-c freshet.notify=off" : nil }
 
         var text: String {
             switch self {
             case .without: "without triggers"
             case .with: "with triggers"
             case .silent: "with triggers, freshet.notify = off"
+            case .alone: "with triggers, the worker stopped"
+            case .silentAlone: "with triggers, freshet.notify = off, the worker stopped"
             }
         }
     }
@@ -48,7 +54,7 @@ struct WritersBenchmark: Benchmark {
                 """
         )
         do {
-            let bars = try await singleRows(stage) + notifications(stage) + bulk(stage)
+            let bars = try await singleRows(stage) + parts(stage) + notifications(stage) + bulk(stage)
             await stage.end()
             return bars
         } catch {
@@ -112,6 +118,7 @@ struct WritersBenchmark: Benchmark {
         var rates: [Side: [Double]] = [:]
         for _ in 1...3 {
             for side in sides {
+                if side.isAlone { try stage.worker.suspend() }
                 rates[side, default: []].append(
                     try await pgbench.runsPerSecond(
                         of: script(side.schema),
@@ -120,6 +127,12 @@ struct WritersBenchmark: Benchmark {
                         seconds: 2
                     )
                 )
+                guard side.isAlone else { continue }
+                try stage.worker.resume()
+                // What it has not done meanwhile would fall into the next one's turn.
+                try await FreshetProgram.until("the worker to have drained the journal") {
+                    try await stage.journalIsEmpty()
+                }
             }
         }
         return rates.mapValues(Stopwatch.median)
@@ -137,12 +150,29 @@ struct WritersBenchmark: Benchmark {
 
     private static func text(_ clients: Int) -> String { clients == 1 ? "one client" : "\(clients) clients" }
 
+    // MARK: What it is that one client pays
+
+    private func parts(_ stage: WorkerStage) async throws -> [Bar] {
+        let sides: [Side] = [.with, .silent, .alone, .silentAlone]
+        var bars: [Bar] = []
+        for (name, script) in Self.statements {
+            let rates = try await Self.rates([.without] + sides, of: script, clients: 1, on: stage)
+            for side in sides { bars.append(Self.bar("part by part: \(name), one client", side, rates, .none)) }
+        }
+        return bars
+    }
+
     // MARK: The lock of NOTIFY
 
     private func notifications(_ stage: WorkerStage) async throws -> [Bar] {
         var bars: [Bar] = []
         for clients in [8, 32] {
-            let rates = try await Self.rates(Side.allCases, of: Self.detector, clients: clients, on: stage)
+            let rates = try await Self.rates(
+                [.without, .with, .silent],
+                of: Self.detector,
+                clients: clients,
+                on: stage
+            )
             for side in [Side.with, .silent] {
                 bars.append(Self.bar("NOTIFY, \(Self.text(clients))", side, rates, .none))
             }
