@@ -60,8 +60,9 @@ struct ReplayTests {
         #expect(try await history(ofSeed: seed, ["--brief"]).contains("seed \(seed) --brief breaks nothing"))
     }
 
-    /// A worker that sees a switch of triggers invalidates everything, after which nothing cached is wrong any more: what the end of a
-    /// schedule looks at would be hidden by it.
+    /// What would hide what the end of a schedule looks at.
+    ///
+    /// A worker that sees a switch of triggers invalidates everything, after which nothing cached is wrong any more.
     /// In those of 75 and 101 they are off when the faults end.
     @Test(arguments: [1, 2, 3, 4, 5, 6, 75, 101])
     func `where faults end, triggers that are on are not switched`(seed: Int) async throws {
