@@ -279,7 +279,11 @@ import Testing
             let trust = try await eventually("the end of the lease") {
                 let began = ContinuousClock.now
                 let found = try await near.read(1)
-                guard found.global == .near else { return Optional(found.trust) }
+                // A machine that is busy may be late with the proof that memory waits for, and then Redis answers, for as long.
+                guard found.trust == .healthy else {
+                    #expect(found.global != .near)
+                    return Optional(found.trust)
+                }
                 #expect(changed.duration(to: began) < limits.lease)
                 return nil
             }
