@@ -249,7 +249,8 @@ let package = Package(
         .testTarget(
             name: "InvalidationWorkerTests",
             dependencies: [
-                "InvalidationWorker", "Keyspace", "Postgres", "Redis", "Surroundings", logging, nioConcurrencyHelpers,
+                "InvalidationWorker", "Keyspace", "Postgres", "Redis", "Surroundings", logging, metrics, metricsTestKit,
+                nioConcurrencyHelpers,
             ],
             swiftSettings: settings
         ),
