@@ -97,20 +97,25 @@ extension Journal {
                 SELECT change.ctid AS place, change.xmin AS writer, change.*
                 FROM freshet.change
                 WHERE change.xid >= $1::xid8 OR change.xid = ANY ($2::xid8[])
+            ), counted AS MATERIALIZED (
+                SELECT cache, count(*) AS rows, sum(row_count) AS touched FROM seen GROUP BY cache
             ), depth AS MATERIALIZED (
-                SELECT served.cache, count(seen.place) AS rows,
-                    count(seen.place) > $4::bigint OR coalesce(sum(seen.row_count), 0) > 10 * $4::bigint AS collapsed
+                SELECT served.cache, coalesce(sum(counted.rows), 0)::bigint AS rows,
+                    coalesce(sum(counted.rows), 0) > $4::bigint
+                        OR coalesce(sum(counted.touched), 0) > 10 * $4::bigint AS collapsed
                 FROM (VALUES \(names)) AS served (cache)
-                LEFT JOIN seen ON coalesce(seen.cache, served.cache) = served.cache
+                LEFT JOIN counted ON coalesce(counted.cache, served.cache) = served.cache
                 GROUP BY served.cache
             ), gone AS (
-                DELETE FROM freshet.change USING seen WHERE change.ctid = seen.place RETURNING 1
+                -- OFFSET 0: only the place is carried through the join, not the whole row of seen beside it.
+                DELETE FROM freshet.change USING (SELECT place FROM seen OFFSET 0) AS taken WHERE change.ctid = taken.place
+                RETURNING 1
             ), marked AS (
                 UPDATE freshet.fence SET mark = $3::text
-                WHERE EXISTS (SELECT FROM seen WHERE coalesce(seen.cache, fence.cache) = fence.cache)
+                WHERE EXISTS (SELECT FROM counted WHERE coalesce(counted.cache, fence.cache) = fence.cache)
             )
             SELECT \(row("'pass'", "NULL::text", "pg_current_snapshot()::text", "NULL::text", "NULL::text", "NULL::text",
-                "(SELECT count(*) FROM seen)", "(SELECT count(*) FROM gone)", "NULL::bigint"))
+                "(SELECT coalesce(sum(rows), 0)::bigint FROM counted)", "(SELECT count(*) FROM gone)", "NULL::bigint"))
             """,
             """
             SELECT \(row("'cache'", "depth.cache",
