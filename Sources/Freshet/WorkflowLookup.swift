@@ -62,6 +62,11 @@ public struct WorkflowLookup: Service {
         try await cache.run()
     }
 
+    /// Keeps the near cache right until the task is cancelled.
+    package func follow() async {
+        await cache.follow()
+    }
+
     /// The enabled workflows of some detectors: the global ones, and those of the environment where one is asked for.
     ///
     /// One round trip where everything is cached; one query more for all that is not.
@@ -135,13 +140,6 @@ public struct WorkflowLookup: Service {
             after: token,
             deadline: deadline
         )
-    }
-}
-
-extension WorkflowLookup {
-    /// Keeps the near cache right until the task is cancelled.
-    package func follow() async {
-        await cache.follow()
     }
 }
 

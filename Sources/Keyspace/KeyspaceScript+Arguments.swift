@@ -104,7 +104,7 @@ public struct BucketPass: Equatable, Sendable {
             && left.entities.elementsEqual(right.entities) { $0 == $1 }
     }
 
-    /// The keys of the run, for a bucket of a namespace, whose all its entities must be.
+    /// The keys of the run, for a bucket of a namespace to which all its entities belong.
     public func keys(bucket: Int, in namespace: CacheNamespace) -> [String] {
         assert(entities.allSatisfy { namespace.bucket(of: $0.entity) == bucket }, "an entity of another bucket")
         let prefix = namespace.entityKeyPrefix(bucket: bucket)
@@ -173,7 +173,7 @@ public struct HintedBump: Sendable {
         self.entities = entities
     }
 
-    /// The keys of the run, for a bucket of a namespace, whose all its entities must be.
+    /// The keys of the run, for a bucket of a namespace to which all its entities belong.
     public func keys(bucket: Int, in namespace: CacheNamespace) -> [String] {
         assert(entities.allSatisfy { namespace.bucket(of: $0.entity) == bucket }, "an entity of another bucket")
         let prefix = namespace.entityKeyPrefix(bucket: bucket)

@@ -1,24 +1,9 @@
 import Keyspace
-import LocalServices
 import Redis
 import Testing
 
 /// What a bump of a pass does to Redis, beyond what single vectors say.
 struct BumpScriptTests {
-    private func onRedis(_ body: (RedisNode) async throws -> Void) async throws {
-        let redis = try await LocalRedis.start(logger: testLogger)
-        let node = RedisNode(try RedisConfiguration(url: redis.url), logger: testLogger)
-        do {
-            try await body(node)
-        } catch {
-            await node.close()
-            await redis.destroy()
-            throw error
-        }
-        await node.close()
-        await redis.destroy()
-    }
-
     private func bump(
         _ entities: [(entity: Entity, variants: ScopeSet.Variants)],
         _ limits: KeyspaceLimits,
@@ -53,7 +38,7 @@ struct BumpScriptTests {
         var limits = KeyspaceLimits()
         limits.variantsPerEntity = 2
         let (head, key) = (CacheNamespace.workflows.headKey(bucket: 0), CacheNamespace.workflows.key(of: Entity(17)))
-        try await onRedis { node in
+        try await RedisNode.withOwnServer { node in
             func send(_ words: String...) async throws -> RedisReply {
                 try await node.send(RedisCommand(words[0], arguments: words.dropFirst().map { .string($0) }), key: key)
             }
@@ -78,7 +63,7 @@ struct BumpScriptTests {
 
     @Test func `what a script removes goes in few commands, however much it is`() async throws {
         let count = 1_001
-        try await onRedis { node in
+        try await RedisNode.withOwnServer { node in
             let entities = (0..<count).map { (entity: Entity(Int64($0)), variants: ScopeSet.Variants.every) }
             let keys = entities.map { CacheNamespace.workflows.key(of: $0.entity) }
             // One is no hash, and one is not there.

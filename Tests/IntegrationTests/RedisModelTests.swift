@@ -1,5 +1,4 @@
 import Keyspace
-import LocalServices
 import Redis
 import Simulation
 import Surroundings
@@ -83,17 +82,9 @@ struct RedisModelTests {
     }
 
     @Test func `random commands and scripts do the same to the model and to a real server`() async throws {
-        let redis = try await LocalRedis.start(logger: testLogger)
-        let node = RedisNode(try RedisConfiguration(url: redis.url), logger: testLogger)
-        do {
+        try await RedisNode.withOwnServer { node in
             for seed in UInt64(1)...60 { try await compare(seed: seed, Pair(node: node)) }
-        } catch {
-            await node.close()
-            await redis.destroy()
-            throw error
         }
-        await node.close()
-        await redis.destroy()
     }
 
     private func compare(seed: UInt64, _ pair: Pair) async throws {

@@ -1,6 +1,5 @@
 import Foundation
 import Keyspace
-import LocalServices
 import Redis
 import Testing
 
@@ -112,17 +111,9 @@ struct ScriptVectorTests {
         let file = root.appending(path: "Sources/Freshet/Freshet.docc/Resources/keyspace-vectors.json")
         let vectors = try JSONDecoder().decode(Vectors.self, from: Data(contentsOf: file))
         #expect(Set(vectors.scripts.map(\.script)) == Set(Self.scripts.map(\.name)))
-        let redis = try await LocalRedis.start(logger: testLogger)
-        let node = RedisNode(try RedisConfiguration(url: redis.url), logger: testLogger)
-        do {
+        try await RedisNode.withOwnServer { node in
             for vector in vectors.scripts { try await check(vector, on: Server(node: node)) }
-        } catch {
-            await node.close()
-            await redis.destroy()
-            throw error
         }
-        await node.close()
-        await redis.destroy()
     }
 
     private func check(_ vector: Vectors.Script, on server: Server) async throws {

@@ -132,7 +132,17 @@ final class ReaderActor: @unchecked Sendable {
             for environment in plan.environments {
                 let start = world.scheduler.now
                 let question = Question(detectors: plan.detectors, environment: .environment(environment))
-                guard let answers = try? await ask(question) else { return }
+                let answers: (trust: Trust, sets: [(DetectorWorkflowsKey, CacheAnswer<[Workflow]>)])?
+                do {
+                    answers = try await ask(question)
+                } catch {
+                    // Nothing is wrong any more, so everybody is answered.
+                    if !process.isDead, !world.scheduler.isOver {
+                        world.checker.violate("answered", "\(process.name) is told nothing of \(question): \(error)")
+                    }
+                    return
+                }
+                guard let answers else { return }
                 for (key, answer) in answers.sets {
                     world.checker.answered(key, answer, answers.trust, asked: start, after: nil, by: process)
                     // Of what has changed, memory may not have been told yet.
