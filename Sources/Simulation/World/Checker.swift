@@ -32,6 +32,8 @@ struct DatasetKnowledge {
     var consumedMoment = -1
     /// The newest timeline that was promised for.
     var promisedTimeline = 0
+    /// When the snapshot was taken that was promised for last.
+    var promisedAt: Int64 = -1
 }
 
 /// What was broken, and how.
@@ -332,6 +334,7 @@ final class Checker {
                 violate("one promise", "timeline \(timeline) promises where \(knowledge.promisedTimeline) had promised")
             }
             knowledge.promisedTimeline = max(knowledge.promisedTimeline, timeline)
+            knowledge.promisedAt = snapshot.time
         }
         let isNews = knowledge.server != number || knowledge.moment < snapshot.moment
         if knowledge.server != number {

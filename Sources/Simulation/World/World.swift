@@ -49,7 +49,6 @@ final class World: @unchecked Sendable {
     private var foreign: SimulatedProcess?
     /// Messages take no longer than they have to.
     private var isHealed = false
-    /// By the clock of Redis.
     private var healedAt: Int64 = 0
     private var isIsolated: Set<String> = []
     /// Until when a process was.
@@ -133,9 +132,10 @@ final class World: @unchecked Sendable {
             primaryRedis.model.dataset.field(head, field).map { String(decoding: $0, as: UTF8.self) }
         }
         let found = Head(fields: fields)
-        // By a pass that began after the last fault.
+        // By a claim that was made after the last fault: the clock of Redis may say once more what it said before.
         return found.trust(at: RedisTime(microseconds: primaryRedis.time)) == .healthy
-            && (found.vouched?.microseconds ?? 0) >= healedAt && found.postgres == primaryPostgres.model.identityText
+            && primaryRedis.model.dataset.knowledge.promisedAt >= healedAt
+            && found.postgres == primaryPostgres.model.identityText
     }
 
     // MARK: Messages
@@ -712,7 +712,7 @@ final class World: @unchecked Sendable {
             if server !== primaryRedis, server.isUp { retire(server) }
         }
         primaryRedis.isUp = true
-        healedAt = primaryRedis.time
+        healedAt = scheduler.now
         if workers.isEmpty { addWorker("worker 9") }
         setTriggers(true, on: primaryPostgres)
         _ = primaryRedis.model.execute(
