@@ -8,11 +8,14 @@ extension Journal {
     /// nearly always empty, so that the planner would rather read all its dead rows than its index. `jit = off` because what
     /// cannot do without a sequential scan then looks so expensive that it would be compiled, for seconds, at every claim.
     /// No time limit of the server's is wanted: the session has its own, and one that cut a large backlog short would cut it
-    /// short for ever.
+    /// short for ever. `synchronous_commit = off` because nobody need wait for the disk, or the standby, with a pass, least of all
+    /// the writers whose commits would queue behind it: a pass that a crash or a promotion undoes is made again, and after either
+    /// the incarnation is gone, so that everything is invalidated before anything is promised.
     static let sessionSettings = """
         SET row_security = off;
         SET enable_seqscan = off;
         SET jit = off;
+        SET synchronous_commit = off;
         SET statement_timeout = 0;
         SET lock_timeout = 0;
         SET idle_session_timeout = 0;

@@ -50,6 +50,21 @@ import Testing
         }
     }
 
+    /// Nor for the disk, which a session that waits for no standby could still do: a pass that is lost is made again.
+    @Test func `a pass waits for no standby`() async throws {
+        let settings = ["synchronous_standby_names": "absent", "synchronous_commit": "local"]
+        try await Scenario.withOwnServers(postgresSettings: settings) { scenario in
+            try await scenario.execute("ALTER ROLE \(Servers.Roles.worker) SET synchronous_commit = on")
+            try await scenario.insert(detectors: [1], workflows: [(10, nil)])
+            let worker = try await scenario.startWorker()
+            try await worker.catchUp()
+            #expect(try await scenario.read(1).ids == [10])
+            try await scenario.execute("DELETE FROM workflow_engine_detectorworkflow")
+            try await worker.catchUp()
+            #expect(try await scenario.read(1).ids == [])
+        }
+    }
+
     @Test func `between a crash and the worker's return nothing is stored`() async throws {
         try await Scenario.withOwnServers { scenario in
             try await scenario.insert(detectors: [1, 2], workflows: [(10, nil)])

@@ -23,6 +23,8 @@ final class PostgresSession: @unchecked Sendable {
     var isListening = false
     /// Whether its worker has begun to work.
     var serves = false
+    /// Whether its commits are acknowledged before they are on disk: SET synchronous_commit = off.
+    var commitsAsynchronously = false
     private var notifications: [String] = []
     private var notificationWaiter: Waiter<Bool>?
     private var giveUp: (() -> Void)?

@@ -16,7 +16,9 @@ final class SimulatedJournal: JournalSession, @unchecked Sendable {
 
     /// Opens a session with whatever server the process finds.
     static func open(_ world: World, _ process: SimulatedProcess) async throws -> SimulatedJournal {
-        SimulatedJournal(try await world.connect(process))
+        let session = try await world.connect(process)
+        session.commitsAsynchronously = true
+        return SimulatedJournal(session)
     }
 
     func notifies() async throws -> Bool {

@@ -390,7 +390,10 @@ final class World: @unchecked Sendable {
         guard transaction.xid != 0 else { return then() }
         model.record(transaction)
         server.unreplicated = scheduler.random.chance(oneIn: 3) ? 0 : server.unreplicated + 1
-        let isFlushed = !plan.commitsAsynchronously || scheduler.random.chance(oneIn: 4)
+        // Of those of a session that does not wait for the disk, every other has reached it.
+        let isFlushed =
+            (!plan.commitsAsynchronously || scheduler.random.chance(oneIn: 4))
+            && (!session.commitsAsynchronously || transaction.xid.isMultiple(of: 2))
         server.unflushed = isFlushed ? 0 : server.unflushed + 1
         scheduler.after(shortLatency()) { [self] in
             guard server.isUp else { return }
