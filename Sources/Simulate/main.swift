@@ -3,6 +3,7 @@
 //     Simulate [--seeds N] [--from SEED] [--flaw NAME]   plays schedules, and says what broke which invariant
 //     Simulate --seed SEED [--flaw NAME]                 plays one, and prints what happened
 //     Simulate … --brief                                 most of the schedules are brief
+//     Simulate … --only INVARIANT                        nothing else is looked at
 //     Simulate --flaws                                   the names of the flaws, one a line: name, limit of seeds, what is wrong
 //     Simulate --until-caught N [--from SEED] [--flaw NAME]  how many schedules it takes to catch a flaw, N times
 //
@@ -39,6 +40,7 @@ var replayed: UInt64?
 var flaw: Flaw?
 var untilCaught: Int?
 var size = SchedulePlan.Size.usual
+var only: Invariant?
 var rest = CommandLine.arguments.dropFirst()
 while let argument = rest.popFirst() {
     func value() -> UInt64 {
@@ -57,6 +59,11 @@ while let argument = rest.popFirst() {
             refuse("--flaw \(name): unknown; --flaws lists them")
         }
         flaw = known
+    case "--only":
+        guard let name = rest.popFirst(), let known = Invariant(rawValue: name) else {
+            refuse("--only: give one of \(Invariant.allCases.map { "\"\($0.rawValue)\"" }.joined(separator: ", "))")
+        }
+        only = known
     case "--flaws":
         for flaw in Flaw.all { print("\(flaw.name)\t\(flaw.limit)\t\(flaw.summary)") }
         exit(0)
@@ -68,10 +75,10 @@ while let argument = rest.popFirst() {
 let option = size == .brief ? " --brief" : ""
 
 if let replayed {
-    let outcome = Simulation.play(seed: replayed, size: size, flaw: flaw, tracing: true)
+    let outcome = Simulation.play(seed: replayed, size: size, flaw: flaw, only: only, tracing: true)
     print(outcome.history ?? "")
     if let violation = outcome.violation {
-        print("seed \(replayed)\(option) breaks \(violation.invariant): \(violation.text)")
+        print("seed \(replayed)\(option) breaks \(violation.invariant.rawValue): \(violation.text)")
         exit(1)
     }
     print("seed \(replayed)\(option) breaks nothing in \(outcome.steps) steps")
@@ -79,16 +86,16 @@ if let replayed {
 }
 
 if let untilCaught {
-    let catches = Simulation.catches(of: flaw, from: first, times: untilCaught, size: size)
+    let catches = Simulation.catches(of: flaw, from: first, times: untilCaught, size: size, only: only)
     print(
         "\(flaw?.name ?? "none")\t\(catches.broken)\t\(catches.median.map(String.init) ?? "-")\t\(catches.greatest.map(String.init) ?? "-")"
     )
     exit(catches.median == nil ? 1 : 0)
 }
 
-let summary = Simulation.explore(from: first, count: seeds, size: size, flaw: flaw) { outcome in
+let summary = Simulation.explore(from: first, count: seeds, size: size, flaw: flaw, only: only) { outcome in
     guard let violation = outcome.violation else { return }
-    print("seed \(outcome.seed)\(option) breaks \(violation.invariant): \(violation.text)")
+    print("seed \(outcome.seed)\(option) breaks \(violation.invariant.rawValue): \(violation.text)")
     fflush(nil)
 }
 print(summary.text)

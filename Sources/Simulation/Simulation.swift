@@ -42,15 +42,18 @@ package struct Catches: Sendable {
 /// Plays schedules.
 package enum Simulation {
     /// Plays the schedule of a seed.
+    ///
+    /// - Parameter only: The one invariant that is looked at; nil for all.
     package static func play(
         seed: UInt64,
         size: SchedulePlan.Size = .usual,
         flaw: Flaw? = nil,
+        only: Invariant? = nil,
         tracing: Bool = false
     ) -> ScheduleOutcome {
         Flaw.activate(flaw)
         let plan = SchedulePlan(seed: seed, flaws: flaw?.flaws ?? [], size: size)
-        let world = World(plan: plan, tracing: tracing)
+        let world = World(plan: plan, tracing: tracing, only: only)
         world.run()
         return ScheduleOutcome(
             seed: seed,
@@ -68,12 +71,13 @@ package enum Simulation {
         count: UInt64,
         size: SchedulePlan.Size = .usual,
         flaw: Flaw? = nil,
+        only: Invariant? = nil,
         _ report: (ScheduleOutcome) -> Void = { _ in }
     ) -> ExplorationSummary {
         var summary = ExplorationSummary()
         let start = ContinuousClock.now
         for seed in first..<(first + count) {
-            let outcome = play(seed: seed, size: size, flaw: flaw)
+            let outcome = play(seed: seed, size: size, flaw: flaw, only: only)
             summary.schedules += 1
             summary.steps += outcome.steps
             summary.jobs += outcome.jobs
@@ -90,7 +94,8 @@ package enum Simulation {
         of flaw: Flaw?,
         from first: UInt64,
         times: Int,
-        size: SchedulePlan.Size = .usual
+        size: SchedulePlan.Size = .usual,
+        only: Invariant? = nil
     ) -> Catches {
         var counts: [Int] = []
         var invariants: [String: Int] = [:]
@@ -100,13 +105,13 @@ package enum Simulation {
             var count = 0
             var violation: Violation?
             while violation == nil, count < limit {
-                violation = play(seed: seed, size: size, flaw: flaw).violation
+                violation = play(seed: seed, size: size, flaw: flaw, only: only).violation
                 seed += 1
                 count += 1
             }
             guard let violation else { return Catches() }
             counts.append(count)
-            invariants[violation.invariant, default: 0] += 1
+            invariants[violation.invariant.rawValue, default: 0] += 1
         }
         counts.sort()
         let broken = invariants.max { ($0.value, $1.key) < ($1.value, $0.key) }?.key

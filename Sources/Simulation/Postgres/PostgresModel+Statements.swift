@@ -206,6 +206,7 @@ extension PostgresModel {
 
     // MARK: The triggers
 
+    /// - Parameter rows: How many the statement touched, where that is not how many keys or pairs are recorded.
     private func journal(
         _ transaction: Transaction,
         _ subject: String,
@@ -213,13 +214,15 @@ extension PostgresModel {
         detectors: [Int64?]? = nil,
         workflows: [Int64?]? = nil,
         old: [Int64?]? = nil,
-        new: [Int64?]? = nil
+        new: [Int64?]? = nil,
+        rows: Int? = nil
     ) {
         let count = max(detectors?.count ?? 0, workflows?.count ?? 0)
         var entry = JournalEntry(id: 0, xid: 0, cache: "workflows", subject: subject, operation: operation)
         entry.rowCount = Int64(count)
         if count > escalationRows {
             entry.operation = "escalation"
+            entry.rowCount = Int64(rows ?? count)
         } else {
             entry.detectors = detectors
             entry.workflows = workflows
@@ -248,7 +251,14 @@ extension PostgresModel {
         guard triggersEnabled else { return .done }
         let kept = execution.workflows.filter { $0.old?.id == $0.new?.id }
         let gone = execution.workflows.filter { $0.old != nil && $0.old?.id != $0.new?.id }.compactMap(\.old)
-        let come = execution.workflows.filter { $0.new != nil && $0.old?.id != $0.new?.id }.compactMap(\.new)
+        var come = execution.workflows.filter { $0.new != nil && $0.old?.id != $0.new?.id }.compactMap(\.new)
+        if flaws.contains(.workflowInsertsIgnored) { come = [] }
+        // A row whose key was changed counts twice, as one that is gone and one that has come.
+        if kept.count + gone.count + come.count > escalationRows {
+            let ids = (kept.compactMap(\.new) + gone + come).map(\.id)
+            journal(transaction, "workflow", "escalation", workflows: ids, rows: execution.workflows.count)
+            return .done
+        }
         if !kept.isEmpty {
             journal(
                 transaction,
@@ -262,7 +272,7 @@ extension PostgresModel {
         if !gone.isEmpty {
             journal(transaction, "workflow", "delete", workflows: gone.map(\.id), old: gone.map(\.environment))
         }
-        if !come.isEmpty, !flaws.contains(.workflowInsertsIgnored) {
+        if !come.isEmpty {
             journal(transaction, "workflow", "insert", workflows: come.map(\.id), new: come.map(\.environment))
         }
         return .done
@@ -282,7 +292,14 @@ extension PostgresModel {
         guard !pairs.isEmpty else { return .done }
         let operation =
             execution.links[0].old == nil ? "insert" : execution.links[0].new == nil ? "delete" : "update"
-        journal(transaction, "link", operation, detectors: pairs.map(\.detector), workflows: pairs.map(\.workflow))
+        journal(
+            transaction,
+            "link",
+            operation,
+            detectors: pairs.map(\.detector),
+            workflows: pairs.map(\.workflow),
+            rows: execution.links.count
+        )
         return .done
     }
 }

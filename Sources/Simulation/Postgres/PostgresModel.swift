@@ -166,7 +166,8 @@ package final class PostgresModel {
         isCleanRestart = keepsToken && lost == 0
         escalationRows = old.escalationRows
         hints = old.hints
-        lastContent = old.lastContent
+        // Above all of any server before: two that go on from one log say different things, which must not look the same.
+        lastContent = Int64(number) << 24
         lastJournalID = old.lastJournalID
         triggersEnabled = old.triggersEnabled
         triggerVersion = old.triggerVersion
@@ -388,7 +389,8 @@ package final class PostgresModel {
         var entry = entry
         entry.id = lastJournalID
         entry.xid = transaction.xid
-        if hints, let facts = entry.facts {
+        // No more than so many hints a transaction, as the triggers have it.
+        if hints, transaction.notifications.count(where: { !$0.isEmpty }) < 32, let facts = entry.facts {
             // Not random here, but no other is like it, also where two servers go on from one log.
             lastHint += 1
             let hint = "\(number)-\(lastHint)"

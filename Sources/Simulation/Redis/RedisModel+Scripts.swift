@@ -149,8 +149,8 @@ extension RedisModel {
         let age = time() - number(arguments[5])
         if age < 0 || age > number(arguments[6]) { return outcome(.late) }
         let field = "e:" + name
-        if case .hash(let fields)? = live(keys[1])?.content, fields.count > 3 * Int(number(arguments[8])),
-            !fields.contains(where: { $0.name == field })
+        if !flaws.contains(.fillWithoutLimit), case .hash(let fields)? = live(keys[1])?.content,
+            fields.count > 3 * Int(number(arguments[8])), !fields.contains(where: { $0.name == field })
         {
             return outcome(.crowded)
         }

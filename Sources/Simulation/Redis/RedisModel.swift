@@ -50,8 +50,10 @@ package final class RedisModel {
             return .array([.bulk(Array(String(time / 1_000_000).utf8)), .bulk(Array(String(time % 1_000_000).utf8))])
         case "HMGET":
             let key = text(words[1])
+            // First it expires, which whoever read it before is told; then this read counts.
+            let content = live(key)?.content
             read(key)
-            switch live(key)?.content {
+            switch content {
             case .text: return .error(Self.wrongType)
             case nil: return .array(words.dropFirst(2).map { _ in .null })
             case .hash(let fields):
@@ -64,8 +66,9 @@ package final class RedisModel {
             }
         case "GET":
             let key = text(words[1])
+            let content = live(key)?.content
             read(key)
-            switch live(key)?.content {
+            switch content {
             case .text(let bytes): return .bulk(bytes)
             case .hash: return .error(Self.wrongType)
             case nil: return .null
@@ -130,6 +133,12 @@ package final class RedisModel {
     func hget(_ key: String, _ name: String) -> [UInt8]? {
         guard case .hash(let fields)? = live(key)?.content else { return nil }
         return fields.first { $0.name == name }?.value
+    }
+
+    /// The same, without what a look does to a key that has expired.
+    func visibleField(_ key: String, _ name: String) -> [UInt8]? {
+        if let expires = dataset.entries[key]?.expires, expires <= time() { return nil }
+        return dataset.field(key, name)
     }
 
     func isHash(_ key: String) -> Bool? {

@@ -87,7 +87,7 @@ final class ReaderActor: @unchecked Sendable {
         if answer.detectors.map(\.id) != question.detectors
             || answer.detectors.contains(where: { ($0.environment == nil) != (environment == .global) })
         {
-            world.checker.violate("answered", "\(process.name) was told nothing of a part of \(question)")
+            world.checker.violate(.answered, "\(process.name) was told nothing of a part of \(question)")
         }
         return (answer.trust, answer.detectors.flatMap { $0.sets(in: environment) })
     }
@@ -109,8 +109,12 @@ final class ReaderActor: @unchecked Sendable {
                 )
             }
         } catch {
-            // The loader failed, the deadline passed, or the process ended: no answer is no wrong answer.
+            guard !process.isDead, !world.scheduler.isOver else { return }
             world.trace { "\(process.name) is told nothing of \(question): \(error)" }
+            let isDue = error is SessionLost || isImpatient && (error as? CacheError)?.code == .deadlineExceeded
+            if !isDue || world.plan.isCalm {
+                world.checker.violate(.answered, "\(process.name) is told nothing of \(question): \(error)")
+            }
         }
     }
 
@@ -124,7 +128,9 @@ final class ReaderActor: @unchecked Sendable {
     }
 
     /// Reads everything at the end, when it must be what the database says.
-    func readAll() {
+    ///
+    /// - Parameter alsoFromMemory: Whether that has been told, or has given up, by now.
+    func readAll(alsoFromMemory: Bool) {
         world.actorBegan()
         process.begin { [self] in
             defer { world.actorEnded() }
@@ -138,17 +144,17 @@ final class ReaderActor: @unchecked Sendable {
                 } catch {
                     // Nothing is wrong any more, so everybody is answered.
                     if !process.isDead, !world.scheduler.isOver {
-                        world.checker.violate("answered", "\(process.name) is told nothing of \(question): \(error)")
+                        world.checker.violate(.answered, "\(process.name) is told nothing of \(question): \(error)")
                     }
                     return
                 }
                 guard let answers else { return }
                 for (key, answer) in answers.sets {
                     world.checker.answered(key, answer, answers.trust, asked: start, after: nil, by: process)
-                    // Of what has changed, memory may not have been told yet.
-                    if !world.isForeign(process), answer.source != .near, !world.checker.isTrueNow(key, answer.value) {
+                    guard alsoFromMemory || answer.source != .near else { continue }
+                    if !world.isForeign(process), !world.checker.isTrueNow(key, answer.value) {
                         world.checker.violate(
-                            "converged",
+                            .converged,
                             of: key,
                             "\(process.name) is told of \(key) by \(answer.source) what the database does not say"
                         )

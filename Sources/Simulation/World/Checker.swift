@@ -1,26 +1,47 @@
-// The invariants. The simulation knows the truth: what every server would have answered at every moment. So what is checked is
-// not what the code says of itself, but what it did.
-//
-// * `bumped`: once a pass has been applied in a dataset, no entry that is valid there is from before what the pass had seen. It
-//   is checked where the pass is applied and where an entry is stored; what a dataset has seen is kept with it, and restored,
-//   copied and lost with it.
-// * `dated`: what an entry says was true at some moment after it says that it was read.
-// * `promise`: what is vouched for lies before the snapshot that was applied, and no valid entry was true before then only.
-// * `one promise`: where a promoted server has promised, no server promises that it was promoted over.
-// * `consumed`: where Redis and Postgres agree on a mark, everything that was taken from the journal has been applied.
-// * `healthy`: an answer that was given while somebody vouched was true at some moment within the lease before it was asked for.
-// * `degraded`: the same within the degraded limit; and `loaded`: within the call, where nothing was shared.
-// * `own write`: a read with a token was true at some moment after that commit.
-// * `drained`: when the faults are over, the journal is emptied and somebody vouches again.
-// * `converged`: then every valid entry, and every answer, is what the database says.
-// * `told`: where nothing fails, an answer is as fresh as Redis was when it was asked for; from memory, as Redis was 5 ms before.
-// * `prompt`: where nothing fails, a commit is applied long before the next poll.
-// * `answered`: every lookup ends. `bounded`: what is kept stays within its limits.
-
 import Freshet
 import InvalidationWorker
 import Keyspace
 import Redis
+
+/// What must hold in every schedule.
+///
+/// The simulation knows the truth: what every server would have answered at every moment. So what is checked is not what the code
+/// says of itself, but what it did.
+package enum Invariant: String, CaseIterable, Sendable {
+    /// Once a pass has been applied in a dataset, no entry that is valid there is from before what the pass had seen.
+    ///
+    /// It is checked where the pass is applied and where an entry is stored; what a dataset has seen is kept with it, and restored,
+    /// copied and lost with it.
+    case bumped
+    /// What an entry says was true at some moment after it says that it was read.
+    case dated
+    /// What is vouched for lies before the snapshot that was applied, and no valid entry was true before then only.
+    case promise
+    /// Where a promoted server has promised, no server promises that it was promoted over.
+    case onePromise = "one promise"
+    /// Where Redis and Postgres agree on a mark, everything that was taken from the journal has been applied.
+    case consumed
+    /// An answer that was given while somebody vouched was true at some moment within the lease before it was asked for.
+    case healthy
+    /// The same within the degraded limit.
+    case degraded
+    /// The same within the call, where nothing was shared.
+    case loaded
+    /// A read with a token was true at some moment after that commit.
+    case ownWrite = "own write"
+    /// When the faults are over, the journal is emptied and somebody vouches again.
+    case drained
+    /// Then every valid entry, and every answer, is what the database says; a lease later, that of memory, too.
+    case converged
+    /// Where nothing fails, an answer is as fresh as Redis was when it was asked for; from memory, as Redis was 5 ms before.
+    case told
+    /// Where nothing fails, a commit is applied long before the next poll.
+    case prompt
+    /// Every lookup ends, and with an answer, unless its loader failed, its time was over or its process ended.
+    case answered
+    /// What is kept stays within its limits.
+    case bounded
+}
 
 /// What the simulation knows of a dataset of Redis; it goes where the dataset goes.
 struct DatasetKnowledge {
@@ -38,7 +59,7 @@ struct DatasetKnowledge {
 
 /// What was broken, and how.
 package struct Violation: Sendable {
-    package var invariant: String
+    package var invariant: Invariant
     package var text: String
     package var time: Int64
     /// Whose answer it was about.
@@ -83,6 +104,8 @@ final class Checker {
     }
 
     private unowned let world: World
+    /// The one invariant that is looked at; nil for all.
+    private let only: Invariant?
     private var records: [Record] = []
     private let keys: [DetectorWorkflowsKey]
     /// Where the entry of each key is: the key of its entity in Redis, and its variant.
@@ -103,8 +126,9 @@ final class Checker {
     /// How many answers were checked.
     private(set) var answers = 0
 
-    init(_ world: World) {
+    init(_ world: World, only: Invariant? = nil) {
         self.world = world
+        self.only = only
         keys = world.plan.detectors.flatMap { detector in
             [DetectorWorkflowsKey(detectorID: detector, environment: .global)]
                 + world.plan.environments.map {
@@ -114,15 +138,15 @@ final class Checker {
         places = keys.map { (world.namespace.key(of: Entity($0.detectorID)), $0.environment.variant.text) }
     }
 
-    func violate(_ invariant: String, of key: DetectorWorkflowsKey? = nil, _ text: @autoclosure () -> String) {
-        guard violation == nil else { return }
+    func violate(_ invariant: Invariant, of key: DetectorWorkflowsKey? = nil, _ text: @autoclosure () -> String) {
+        guard violation == nil, only == nil || only == invariant else { return }
         violation = Violation(
             invariant: invariant,
             text: text(),
             time: world.scheduler.now,
             detector: key?.detectorID
         )
-        world.trace { "VIOLATION of \(invariant): \(text())" }
+        world.trace { "VIOLATION of \(invariant.rawValue): \(text())" }
     }
 
     // MARK: The truth
@@ -148,7 +172,10 @@ final class Checker {
     }
 
     /// A server may have got a token.
+    ///
+    /// What it is called without one it has in common with others.
     func know(_ server: PostgresServer) {
+        guard server.model.token != nil else { return }
         let text = server.model.identityText
         if !records[server.model.number].identities.contains(text) {
             records[server.model.number].identities.append(text)
@@ -208,6 +235,12 @@ final class Checker {
         return false
     }
 
+    /// Whether a server is one from before, which the checker counts as another since it was cleanly restarted.
+    private func isTheSame(_ before: Int, as number: Int) -> Bool {
+        before >= 0 && before <= number
+            && records[before...number].dropFirst().allSatisfy { $0.server.model.isCleanRestart }
+    }
+
     private func place(_ key: DetectorWorkflowsKey) -> Int? { keys.firstIndex(of: key) }
 
     // MARK: The worker
@@ -251,7 +284,7 @@ final class Checker {
         let knowledge = redis.model.dataset.knowledge
         if knowledge.consumedServer != number || knowledge.consumedMoment < record.consumed {
             violate(
-                "consumed",
+                .consumed,
                 "the mark \(mark) is agreed on, and what was consumed up to moment \(record.consumed) was not applied"
                     + " (\(knowledge))"
             )
@@ -294,16 +327,14 @@ final class Checker {
         }
         let snapshotText = text(6)
         let identity = text(3)
-        if !text(4).isEmpty { checkPromise(keys[0], in: server) }
+        if !text(4).isEmpty { checkPromise(self.keys.indices, in: server) }
+        for detector in world.plan.detectors { checkBound(world.namespace.key(of: Entity(detector)), in: server) }
         guard !snapshotText.isEmpty else {
             // Nothing is promised of this server yet, and what was promised of another is over. A clean restart makes no other of it:
             // what it had not journaled before, with its triggers off, nobody has applied.
             let known = server.model.dataset.knowledge.server
             guard let number = records.lastIndex(where: { $0.identities.contains(identity) }) else { return }
-            let isTheSame =
-                known >= 0 && known <= number
-                && records[known...number].dropFirst().allSatisfy { $0.server.model.isCleanRestart }
-            if !isTheSame {
+            if !isTheSame(known, as: number) {
                 server.model.dataset.knowledge.server = number
                 server.model.dataset.knowledge.moment = 0
             }
@@ -313,7 +344,7 @@ final class Checker {
             let number = records.lastIndex(where: {
                 $0.identities.contains(identity) && $0.snapshots[snapshotText] != nil
             }), let snapshot = records[number].snapshots[snapshotText]
-        else { return violate("promise", "a snapshot was applied that nobody claimed: \(snapshotText)") }
+        else { return violate(.promise, "a snapshot was applied that nobody claimed: \(snapshotText)") }
 
         var knowledge = server.model.dataset.knowledge
         if let vouched = server.model.dataset.field(keys[0], "vouched").flatMap({
@@ -325,13 +356,13 @@ final class Checker {
             let time = world.earliestMoment(atRedisTime: vouched)
             if time > snapshot.time {
                 violate(
-                    "promise",
+                    .promise,
                     "vouched for \(time / 1_000) µs, which is after the snapshot at \(snapshot.time / 1_000) µs"
                 )
             }
             let timeline = records[number].server.model.timeline
             if timeline < knowledge.promisedTimeline {
-                violate("one promise", "timeline \(timeline) promises where \(knowledge.promisedTimeline) had promised")
+                violate(.onePromise, "timeline \(timeline) promises where \(knowledge.promisedTimeline) had promised")
             }
             knowledge.promisedTimeline = max(knowledge.promisedTimeline, timeline)
             knowledge.promisedAt = snapshot.time
@@ -352,18 +383,20 @@ final class Checker {
         }
     }
 
-    /// Checks that every valid entry was true when the head is vouched for, or later: whatever else was applied, readers rely on that.
-    private func checkPromise(_ head: String, in server: RedisServer) {
-        guard let bytes = server.model.dataset.field(head, "vouched"),
+    /// Checks that the valid entries of some keys were true when the head is vouched for, or later: whatever else was applied, readers
+    /// rely on that.
+    private func checkPromise(_ places: some Sequence<Int>, in server: RedisServer) {
+        guard let bytes = server.model.dataset.field(world.headKey, "vouched"),
             let vouched = Int64(String(decoding: bytes, as: UTF8.self))
         else { return }
         let time = world.earliestMoment(atRedisTime: vouched)
-        for (place, key) in keys.enumerated() {
-            guard let signature = validEntry(place, in: server.model.dataset),
+        for place in places {
+            let key = keys[place]
+            guard let signature = validEntry(place, in: server.model),
                 !wasTrue(signature, place, from: time, to: world.scheduler.now)
             else { continue }
             violate(
-                "promise",
+                .promise,
                 of: key,
                 "somebody vouches for \(time / 1_000) µs, and the entry of \(key) is valid, which was true before only"
             )
@@ -376,12 +409,17 @@ final class Checker {
         for place in places.indices where places[place].variant == variant && places[place].entity == keys[1] {
             check(place, in: server)
             checkDate(place, in: server)
+            checkPromise(CollectionOfOne(place), in: server)
         }
-        if case .hash(let fields)? = server.model.dataset.entries[keys[1]]?.content,
-            fields.count > 3 * world.plan.variantsPerEntity + world.plan.variantsPerEntity + 1
-        {
-            violate("bounded", "\(keys[1]) has \(fields.count) fields")
-        }
+        checkBound(keys[1], in: server)
+    }
+
+    /// Checks that an entity has no more fields than it may: those of three times the variants, and one that came last.
+    private func checkBound(_ entity: String, in server: RedisServer) {
+        guard case .hash(let fields)? = server.model.dataset.entries[entity]?.content,
+            fields.count > 3 * world.plan.variantsPerEntity + 1
+        else { return }
+        violate(.bounded, "\(entity) has \(fields.count) fields")
     }
 
     /// Checks that the entry of a key is no older than it says.
@@ -393,7 +431,7 @@ final class Checker {
         let time = world.earliestMoment(atRedisTime: entry.stamp.readAt.microseconds)
         if !wasTrue(Signature(workflows).value, place, from: time, to: world.scheduler.now) {
             violate(
-                "dated",
+                .dated,
                 of: keys[place],
                 "the entry of \(keys[place]) says that it was read when it was true no longer"
             )
@@ -407,19 +445,17 @@ final class Checker {
         guard knowledge.server >= 0,
             let postgres = server.model.dataset.field(world.headKey, "pg"),
             records[knowledge.server].identities.contains(String(decoding: postgres, as: UTF8.self)),
-            let signature = validEntry(place, in: server.model.dataset)
+            let signature = validEntry(place, in: server.model)
         else { return }
         let isTrue =
             wasTrue(signature, place, on: knowledge.server, fromMoment: knowledge.moment)
-            // After a clean restart it is the same server, which the checker counts as another.
             || records.indices.contains { later in
-                later > knowledge.server
-                    && records[later].identities.contains { records[knowledge.server].identities.contains($0) }
+                later > knowledge.server && isTheSame(knowledge.server, as: later)
                     && wasTrue(signature, place, on: later, fromMoment: 0)
             }
         if !isTrue {
             violate(
-                "bumped",
+                .bumped,
                 of: keys[place],
                 "the entry of \(keys[place]) is valid, and from before moment \(knowledge.moment) of postgres "
                     + "\(knowledge.server), which has been applied"
@@ -428,13 +464,13 @@ final class Checker {
     }
 
     /// What the valid entry of a key says; nil where there is none.
-    private func validEntry(_ place: Int, in dataset: RedisDataset) -> UInt64? {
+    private func validEntry(_ place: Int, in model: RedisModel) -> UInt64? {
         let (entity, variant) = places[place]
-        guard let bytes = dataset.field(entity, "e:" + variant), let entry = try? EntryCodec.decode(bytes),
-            let namespace = dataset.field(world.headKey, "gen"),
-            let own = dataset.field(entity, "g"), Generation(utf8: namespace) == entry.stamp.namespace,
+        guard let bytes = model.visibleField(entity, "e:" + variant), let entry = try? EntryCodec.decode(bytes),
+            let namespace = model.visibleField(world.headKey, "gen"),
+            let own = model.visibleField(entity, "g"), Generation(utf8: namespace) == entry.stamp.namespace,
             Generation(utf8: own) == entry.stamp.entity,
-            dataset.field(entity, "g:" + variant).flatMap({ Generation(utf8: $0) }) == entry.stamp.variant,
+            model.visibleField(entity, "g:" + variant).flatMap({ Generation(utf8: $0) }) == entry.stamp.variant,
             let workflows = try? WorkflowCodec.decode(entry.payload)
         else { return nil }
         return Signature(workflows).value
@@ -490,15 +526,15 @@ final class Checker {
             "\(process.name) is told of \(key), asked at \(start / 1_000) µs: \(answer.value.map { "\($0.id).\($0.organizationID)" }), "
                 + "\(answer.source), \(trust)"
         }
-        let (invariant, allowance): (String, Int64) =
+        let (invariant, allowance): (Invariant, Int64) =
             switch answer.source {
-            case .near: ("healthy", age(lease, at: start))
-            case .hit: trust == .healthy ? ("healthy", age(lease, at: start)) : ("degraded", age(limit, at: start))
-            case .miss(.unreachable), .miss(.disabled), .miss(.behind): ("loaded", 0)
+            case .near: (.healthy, age(lease, at: start))
+            case .hit: trust == .healthy ? (.healthy, age(lease, at: start)) : (.degraded, age(limit, at: start))
+            case .miss(.unreachable), .miss(.disabled), .miss(.behind): (.loaded, 0)
             case .miss:
                 commit != nil
-                    ? ("loaded", 0)
-                    : trust == .healthy ? ("healthy", age(lease, at: start)) : ("degraded", age(limit, at: start))
+                    ? (.loaded, 0)
+                    : trust == .healthy ? (.healthy, age(lease, at: start)) : (.degraded, age(limit, at: start))
             }
         // Who loads where nobody should load from, is told what that says.
         if case .miss = answer.source, world.isForeign(process) { return }
@@ -514,7 +550,7 @@ final class Checker {
         if world.plan.isCalm, let applied = appliedMoments.last(where: { $0.time < start - way }),
             !wasTrue(signature, place, on: applied.server, fromMoment: applied.moment)
         {
-            violate("told", of: key, "\(process.name) was told by \(answer.source) what was bumped before it asked")
+            violate(.told, of: key, "\(process.name) was told by \(answer.source) what was bumped before it asked")
         }
         guard let commit, !world.isLost(commit), !world.wasOnTheOldSide(process, since: start) else { return }
         let isLater = records.contains { record in
@@ -523,7 +559,7 @@ final class Checker {
             return wasTrue(signature, place, on: number, fromMoment: number == commit.server ? commit.moment : 0)
         }
         if !isLater {
-            violate("own write", of: key, "\(process.name) was told of \(key) what was true before its commit only")
+            violate(.ownWrite, of: key, "\(process.name) was told of \(key) what was true before its commit only")
         }
     }
 
@@ -532,12 +568,12 @@ final class Checker {
     /// Everything is quiet: Redis and the answers must be what the database says.
     func checkConverged() {
         let number = world.primaryPostgres.model.number
-        let dataset = world.primaryRedis.model.dataset
+        let redis: RedisServer = world.primaryRedis
         for place in keys.indices {
-            guard let signature = validEntry(place, in: dataset) else { continue }
+            guard let signature = validEntry(place, in: redis.model) else { continue }
             if signature != records[number].truths[place].last?.signature {
                 violate(
-                    "converged",
+                    .converged,
                     of: keys[place],
                     "the entry of \(keys[place]) is valid, and not what the database says"
                 )

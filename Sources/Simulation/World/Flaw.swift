@@ -49,6 +49,7 @@ package struct Flaw: Sendable {
             .seedAtTheFill,
             "an entity gets its generation by the first fill, not before the load"
         ),
+        Flaw("fill-without-limit", .fillWithoutLimit, "an entity takes entries of however many variants"),
         Flaw("bump-deletes", .bumpDeletes, "a bump deletes entries and leaves the generations"),
         Flaw("bump-is-not-told", .bumpIsNotTold, "a bump of the namespace writes no key that is tracked"),
         Flaw("apply-ignores-mark", .applyIgnoresMark, "a pass is applied whatever mark the head has"),

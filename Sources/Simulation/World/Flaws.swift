@@ -26,6 +26,7 @@ package struct Flaws: OptionSet, Hashable, Sendable {
     package static let snapshotOutlivesItsPostgres = Flaws(13)
     package static let hintMarkNotCompared = Flaws(14)
     package static let hintChainNeverBroken = Flaws(15)
+    package static let fillWithoutLimit = Flaws(16)
 
     // SQL.
     package static let idsAsCursor = Flaws(20)

@@ -90,6 +90,11 @@ package struct SchedulePlan: Sendable {
     var answersLinger = false
     /// How many other readers' Postgres is another one.
     var readsFromReplica = false
+    /// Whether each notification comes twice.
+    var notifiesTwice = false
+    /// How long an entity stays in Redis, and how old a load may be that is still stored.
+    var timeToLive = Duration.seconds(24 * 60 * 60)
+    var fillAge = Duration.seconds(60)
 
     /// The plan of a seed.
     ///
@@ -267,6 +272,12 @@ package struct SchedulePlan: Sendable {
             }
         }
         forgesHints = hearsHints && random.below(4) == 3
+        notifiesTwice = !isCalm && random.chance(oneIn: 6)
+        // Nothing stays for long, and what takes a while to load is not stored.
+        if random.chance(oneIn: 12) {
+            let milliseconds = [(50, 5), (300, 60_000), (2_000, 200)][random.below(3)]
+            (timeToLive, fillAge) = (.milliseconds(milliseconds.0), .milliseconds(milliseconds.1))
+        }
     }
 
     /// Leaves as much of everything as it takes for two things to meet; what is in store for some schedules only adds to that.

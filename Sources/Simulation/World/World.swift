@@ -56,11 +56,11 @@ final class World: @unchecked Sendable {
     /// How often each thing has happened that a fault may wait for.
     private var happenings = Array(repeating: 0, count: SchedulePlan.Ambush.allCases.count)
 
-    init(plan: SchedulePlan, tracing: Bool = false) {
+    init(plan: SchedulePlan, tracing: Bool = false, only: Invariant? = nil) {
         self.plan = plan
         scheduler = Scheduler(seed: plan.seed)
         self.tracing = tracing ? Trace() : nil
-        checker = Checker(self)
+        checker = Checker(self, only: only)
         let redis = addRedis(clockOffset: 0)
         primaryRedis = redis
         let model = PostgresModel(flaws: plan.flaws)
@@ -88,7 +88,7 @@ final class World: @unchecked Sendable {
             }
         }
         scheduler.run(until: plan.duration) { checker.violation != nil }
-        if let name = scheduler.spinning { checker.violate("answered", "\(name) runs for ever while no time passes") }
+        if let name = scheduler.spinning { checker.violate(.answered, "\(name) runs for ever while no time passes") }
         if checker.violation == nil { settle() }
         for process in processes { process.kill() }
         scheduler.finish()
@@ -104,17 +104,27 @@ final class World: @unchecked Sendable {
             let head = headKey
             let mark = primaryRedis.model.dataset.field(head, "mark").map { String(decoding: $0, as: UTF8.self) }
             return checker.violate(
-                busyActors > 0 ? "answered" : "drained",
+                busyActors > 0 ? .answered : .drained,
                 "a minute after the last fault \(busyActors) actors are busy, the journal holds "
                     + "\(primaryPostgres.model.journalDepth) changes, Postgres has the mark "
                     + "\(primaryPostgres.model.mark ?? "none"), Redis \(mark ?? "none"), and somebody vouches: \(isVouchedFor)"
             )
         }
         checker.checkConverged()
-        for reader in readers where !reader.process.isDead { reader.readAll() }
-        scheduler.run(until: scheduler.now + 5_000_000_000) { busyActors == 0 || checker.violation != nil }
-        if busyActors > 0 { checker.violate("answered", "a read of everything does not end") }
+        readAll(alsoFromMemory: false)
+        if plan.hasNearCache {
+            // What memory was not told of, it answers no longer than a lease.
+            scheduler.run(until: scheduler.now + 7_000_000_000) { checker.violation != nil }
+            readAll(alsoFromMemory: true)
+        }
         checker.checkConverged()
+    }
+
+    /// Every reader reads everything.
+    private func readAll(alsoFromMemory: Bool) {
+        for reader in readers where !reader.process.isDead { reader.readAll(alsoFromMemory: alsoFromMemory) }
+        scheduler.run(until: scheduler.now + 5_000_000_000) { busyActors == 0 || checker.violation != nil }
+        if busyActors > 0 { checker.violate(.answered, "a read of everything does not end") }
     }
 
     /// Nobody is at work, everything is applied, and somebody vouches.
@@ -194,6 +204,8 @@ final class World: @unchecked Sendable {
         var limits = KeyspaceLimits()
         limits.entitiesPerScript = plan.entitiesPerScript
         limits.variantsPerEntity = plan.variantsPerEntity
+        limits.timeToLive = plan.timeToLive
+        limits.fillAge = plan.fillAge
         return limits
     }
 
@@ -246,7 +258,7 @@ final class World: @unchecked Sendable {
             readers.append(reader)
             for _ in 0..<plan.lookupsAtOnce { reader.begin(lookups: plan.lookupsPerReader) }
         } catch {
-            checker.violate("answered", "\(error)")
+            checker.violate(.answered, "\(error)")
         }
     }
 
@@ -325,8 +337,10 @@ final class World: @unchecked Sendable {
         for session in server.sessions where session.isListening {
             if plan.notificationLoss > 0, !isHealed, scheduler.random.chance(oneIn: plan.notificationLoss) { continue }
             let payloads = transaction.notifications
-            // Who does not listen any more by then is not told.
-            scheduler.after(latency()) { if session.isListening { session.notify(payloads) } }
+            for _ in 0..<(plan.notifiesTwice && !isHealed ? 2 : 1) {
+                // Who does not listen any more by then is not told.
+                scheduler.after(latency()) { if session.isListening { session.notify(payloads) } }
+            }
         }
         if plan.forgesHints, !isHealed { forgeHints(transaction.notifications, on: server) }
     }
@@ -353,7 +367,7 @@ final class World: @unchecked Sendable {
         guard server.sessions.contains(where: \.serves) else { return }
         scheduler.after(200_000_000) { [self] in
             if !checker.hasApplied(moment, of: server) {
-                checker.violate("prompt", "a commit was not applied within 200 ms, though nothing fails")
+                checker.violate(.prompt, "a commit was not applied within 200 ms, though nothing fails")
             }
         }
     }
