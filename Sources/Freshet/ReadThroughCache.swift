@@ -370,6 +370,7 @@ public final class ReadThroughCache<Key: Hashable & Sendable, Value: Sendable>: 
     ) async throws -> [Key: Value] {
         var own: [FlightKey] = []
         var held: [FlightKey] = []
+        var heldWhileDegraded: [FlightKey] = []
         var unstamped: [Key] = []
         for claimed in try await claim(misses) {
             guard let flightKey = flightKey(of: claimed) else {
@@ -380,15 +381,18 @@ public final class ReadThroughCache<Key: Hashable & Sendable, Value: Sendable>: 
             let age = options.degradation.greatestAge
             // What would be too old to be served by the time it is there is not waited for.
             if claimed.isHeld, isShared, options.sharing.wait > .zero, isHealthy || age > options.sharing.wait {
-                held.append(flightKey)
+                if isHealthy { held.append(flightKey) } else { heldWhileDegraded.append(flightKey) }
             } else {
                 own.append(flightKey)
             }
         }
         async let loaded = isShared ? fly(own) { try await self.loadAndFill($0) } : loadAlone(own)
         async let awaited = fly(held) { try await self.awaitOthers($0) }
+        async let awaitedAlone = awaitAlone(heldWhileDegraded)
         async let others = unstamped.isEmpty ? [:] : queue.values(of: unstamped).values
-        return try await loaded.merging(awaited) { first, _ in first }.merging(others) { first, _ in first }
+        return try await loaded.merging(awaited) { first, _ in first }
+            .merging(awaitedAlone) { first, _ in first }
+            .merging(others) { first, _ in first }
     }
 
     /// Claims the loads of some misses; what is claimed for a caller that is cancelled meanwhile is taken back.
@@ -418,6 +422,14 @@ public final class ReadThroughCache<Key: Hashable & Sendable, Value: Sendable>: 
         guard !flightKeys.isEmpty else { return [:] }
         let loaded = try await loadAndFill(flightKeys)
         return Dictionary(uniqueKeysWithValues: loaded.map { ($0.key.key, $0.value) })
+    }
+
+    /// Waits for what other processes load, while nobody vouches: how old an entry may be counts from the caller's own lookup, so what
+    /// one has found does for no other.
+    private func awaitAlone(_ flightKeys: [FlightKey]) async throws -> [Key: Value] {
+        guard !flightKeys.isEmpty else { return [:] }
+        let found = try await awaitOthers(flightKeys)
+        return Dictionary(uniqueKeysWithValues: found.map { ($0.key.key, $0.value) })
     }
 
     private func fly(

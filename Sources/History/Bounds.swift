@@ -38,8 +38,7 @@ public struct Bounds: Sendable {
         case (_, .near): reach(lease, before: lookup)
         case (.disabled, _), (.unreachable, _), (_, .loaded): lookup.began
         case (.healthy, .hit), (.healthy, .shared): reach(lease, before: lookup)
-        case (.degraded, .hit): reach(degradedAge, before: lookup)
-        case (.degraded, .shared): reach(degradedAge * 2, before: lookup)
+        case (.degraded, .hit), (.degraded, .shared): reach(degradedAge, before: lookup)
         }
     }
 

@@ -22,8 +22,9 @@
 //   was given for a moment less than a lease before the head was read, which was after `began`, and everything visible at that moment
 //   had been bumped. A load is shared only under generations that this lookup has read as current: then its value is what an
 //   entry under them would be. The time that a command takes does not come into it, since the floor counts from `began`.
-// * `began` − the degraded age for an entry while degraded: its stamp was read before its load. Twice that for a shared load:
-//   it may be an entry that somebody was served who read Redis up to a degraded age before this lookup did.
+// * `began` − the degraded age for an entry while degraded: its stamp was read before its load. The same for a shared load: who
+//   shares it has read Redis less than a degraded age after the lookup that began it, and what one that waits for another process
+//   finds there it shares with nobody.
 // * Both are measured by the clock of Redis. Where that was set back by B between the floor and the end of the lookup, an age looks
 //   shorter by B, and the floor lies B earlier; see ``Bounds``.
 // With the token of transaction t, i must not come before t.
@@ -50,8 +51,7 @@ public struct HistoryChecker: Sendable {
         /// The longest time for which an answer had certainly been replaced before its lookup began, of those within the lease or
         /// the degraded age.
         public var worst: [Lookup.Trust: Duration] = [:]
-        /// How many answers are older than that and allowed all the same, because the clock of Redis was set back or because
-        /// a load was shared while degraded.
+        /// How many answers are older than that and allowed all the same, because the clock of Redis was set back.
         public var excused = 0
         /// The same as `worst`, of those.
         public var worstExcused = Duration.zero
@@ -113,14 +113,7 @@ public struct HistoryChecker: Sendable {
             // A value may be of a time before the token's transaction, and last beyond it.
             let lasts = index + 1 == key.versions.count || key.versions[index + 1].place > least
             if end >= floor, lasts {
-                let behind = lookup.began - min(end, lookup.began)
-                let plain = lookup.trust == .degraded ? bounds.degradedAge : bounds.lease
-                if behind > plain {
-                    tally.excused += 1
-                    tally.worstExcused = max(tally.worstExcused, behind)
-                } else {
-                    tally.worst[lookup.trust] = max(tally.worst[lookup.trust] ?? .zero, behind)
-                }
+                note(lookup.began - min(end, lookup.began), answer.source, lookup.trust)
                 return
             }
             // The latest is the one that is told of.
@@ -153,5 +146,16 @@ public struct HistoryChecker: Sendable {
                 commitsBetween: key.versions.count { $0.sent <= lookup.ended } - (place ?? 0)
             )
         )
+    }
+
+    /// Counts an answer that is allowed, by how long before its lookup it had been replaced.
+    private mutating func note(_ behind: Duration, _ source: Lookup.Source, _ trust: Lookup.Trust) {
+        let isDegraded = trust == .degraded && source != .near
+        if behind > (isDegraded ? bounds.degradedAge : bounds.lease) {
+            tally.excused += 1
+            tally.worstExcused = max(tally.worstExcused, behind)
+        } else {
+            tally.worst[trust] = max(tally.worst[trust] ?? .zero, behind)
+        }
     }
 }

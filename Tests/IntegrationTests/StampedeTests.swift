@@ -195,6 +195,43 @@ import Testing
         }
     }
 
+    /// How old an entry may be counts from each lookup by itself.
+    @Test func `what one lookup has found while nobody vouches is not shared with a later one`() async throws {
+        try await Scenario.run { scenario in
+            try await scenario.insert(detectors: [1, 2], workflows: [(10, nil)])
+            var options = CacheOptions()
+            options.degradation = .serve(upTo: .seconds(3_600))
+            options.sharing.wait = .seconds(600)
+            options.sharing.claimAge = .seconds(600)
+            let client = CountingClient(scenario.redis)
+            let (first, second) = (try scenario.reader(options: options), try scenario.reader(options: options))
+            let waiting = try scenario.reader(redis: client, options: options)
+
+            // Two processes load a detector each, and another waits for both.
+            let firstHold = scenario.loads.holdNext()
+            async let ofFirst = first.workflows(ofDetectors: [1])
+            try await firstHold.queried()
+            let secondHold = scenario.loads.holdNext()
+            async let ofSecond = second.workflows(ofDetectors: [2])
+            try await secondHold.queried()
+            async let early = waiting.workflows(ofDetectors: [1, 2])
+            try await client.answers.wait(for: .answered, count: 2)
+            firstHold.release()
+            #expect(try await ofFirst.workflows.map(\.id) == [10])
+            // By the third answer from now a look has come back that began after this.
+            try await client.answers.wait(for: .answered, count: client.answers.count(of: .answered) + 3)
+
+            // What was found is what a later lookup must not be given: it is too old by then, which is told by its not being there.
+            try await scenario.execute("DELETE FROM workflow_engine_detectorworkflow WHERE detector_id = 1")
+            _ = try await scenario.command("HDEL", .string(scenario.key(1)), "e:-")
+            let late = try await waiting.workflows(ofDetectors: [1], deadline: .now + .seconds(20))
+            #expect(late.workflows.isEmpty)
+            secondHold.release()
+            _ = try await ofSecond
+            #expect(try await early.detectors.map { $0.workflows.map(\.id) } == [[10], [10]])
+        }
+    }
+
     @Test func `a load that fails does not make other processes wait`() async throws {
         struct Broken: Error {}
         try await scenario { scenario in
@@ -227,6 +264,24 @@ import Testing
             _ = try await first
             #expect(try await scenario.read(1).ids == [10])
         }
+    }
+}
+
+/// A client that counts its answers.
+private final class CountingClient: RedisClient {
+    enum Place: Hashable, Sendable { case answered }
+
+    let answers = Arrivals<Place>()
+    private let client: any RedisClient
+
+    init(_ client: any RedisClient) {
+        self.client = client
+    }
+
+    func send(_ batches: [RedisBatch], timeLimit: Duration?) async throws(RedisError) -> [[RedisReply]] {
+        let replies = try await client.send(batches, timeLimit: timeLimit)
+        answers.arrive(at: .answered)
+        return replies
     }
 }
 
