@@ -231,8 +231,8 @@ let package = Package(
         .testTarget(
             name: "FreshetCommandTests",
             dependencies: [
-                "ChangeFeed", "FreshetCommand", "InvalidationWorker", "Keyspace", "Operations", "Postgres", "Systemd",
-                logging,
+                "Audit", "ChangeFeed", "FreshetCommand", "InvalidationWorker", "Keyspace", "Operations", "Postgres",
+                "Systemd", logging,
             ],
             swiftSettings: settings
         ),
@@ -265,7 +265,7 @@ let package = Package(
         ),
         .testTarget(
             name: "AuditTests",
-            dependencies: ["Audit", "Freshet", "Keyspace", "Surroundings"],
+            dependencies: ["Audit", "Freshet", "Keyspace", "Redis", "Surroundings"],
             swiftSettings: settings
         ),
         .testTarget(name: "DoctorTests", dependencies: ["Doctor", "Keyspace"], swiftSettings: settings),
@@ -287,8 +287,8 @@ let package = Package(
         .testTarget(
             name: "FuzzTests",
             dependencies: [
-                "CLibPQ", "Freshet", "FreshetCommand", "InvalidationWorker", "Keyspace", "Postgres", "Redis",
-                "Surroundings", "TestSupport", logging, nioCore,
+                "Audit", "CLibPQ", "ChangeFeed", "Doctor", "Freshet", "FreshetCommand", "InvalidationWorker",
+                "Keyspace", "Postgres", "Redis", "Surroundings", "TestSupport", logging, nioCore,
             ],
             exclude: ["Fuzzer"],
             swiftSettings: settings
@@ -344,8 +344,8 @@ if let libFuzzer = Context.environment["FRESHET_FUZZ"] {
         .executableTarget(
             name: "Fuzzer",
             dependencies: [
-                "CLibPQ", "Freshet", "FreshetCommand", "InvalidationWorker", "Keyspace", "Postgres", "Redis",
-                "Surroundings", "TestSupport", logging, nioCore,
+                "Audit", "CLibPQ", "ChangeFeed", "Doctor", "Freshet", "FreshetCommand", "InvalidationWorker",
+                "Keyspace", "Postgres", "Redis", "Surroundings", "TestSupport", logging, nioCore,
             ],
             path: "Tests/FuzzTests",
             sources: ["Fuzzer", "Targets"],

@@ -90,7 +90,7 @@ private actor AuditRecord {
     private let logger: Logger
     private let telemetry = AuditTelemetry()
     private var round: [String: AuditTally] = [:]
-    /// What the round before has brought; to look at the same entries again shows nothing more of them.
+    /// What the round before has brought.
     private var lastRound: [String: AuditTally] = [:]
     private var retry = AuditRecord.shortestRetry
     /// The failure that was told last, so that it is told once.
@@ -107,7 +107,7 @@ private actor AuditRecord {
         for (cache, tally) in batch.tallies {
             let own = (round[cache] ?? AuditTally()) + tally
             round[cache] = own
-            telemetry.audited(cache, tally, proven: lastRound[cache] ?? own)
+            telemetry.audited(cache, tally, proven: .proven(lastRound: lastRound[cache], underWay: own))
         }
         for finding in batch.findings where finding.verdict == .inconsistent {
             logger.error("A cached entry is wrong", metadata: finding.metadata)

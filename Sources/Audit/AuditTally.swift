@@ -27,6 +27,16 @@ package struct AuditTally: Hashable, Sendable {
         ErrorRateBound(checked: checked + undecided, wrong: inconsistent + undecided)
     }
 
+    /// What the nines are about: the last round that was finished, or the first one so far.
+    ///
+    /// To look at the same entries again shows nothing more of them. But what is found wrong does not wait for the end of the round
+    /// under way, which may be days off: from then on the worse of the two counts.
+    package static func proven(lastRound: AuditTally?, underWay: AuditTally) -> AuditTally {
+        guard let lastRound else { return underWay }
+        let (last, current) = (lastRound.bound, underWay.bound)
+        return current.wrong > 0 && current.rate > last.rate ? underWay : lastRound
+    }
+
     /// Whether all that was looked at is right; nil where that could not be told, or nothing was held against the database.
     package var isWell: Bool? {
         if inconsistent > 0 { return false }

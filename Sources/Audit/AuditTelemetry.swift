@@ -3,7 +3,7 @@
 // | metric | type | labels | meaning |
 // |---|---|---|---|
 // | `freshet_audited_entries_total` | counter | `cache`; `verdict`: consistent, in_flight, inconsistent, undecided, not_served | entries |
-// | `freshet_audit_nines` | gauge | `cache` | how many nines the last round has shown, see ``ErrorRateBound`` |
+// | `freshet_audit_nines` | gauge | `cache` | nines shown, see ``AuditTally/proven(lastRound:underWay:)`` and ``ErrorRateBound`` |
 // | `freshet_audit_rounds_total` | counter | | walks through all that is cached |
 // | `freshet_audit_failures_total` | counter | | what kept it from auditing, each followed by another try |
 //
@@ -31,7 +31,7 @@ struct AuditTelemetry: Sendable {
 
     /// - Parameters:
     ///   - tally: Of one batch.
-    ///   - proven: Of the last round that was finished, or of the first one so far.
+    ///   - proven: What the nines are about.
     func audited(_ cache: String, _ tally: AuditTally, proven: AuditTally) {
         let counts = [
             ("consistent", tally.consistent), ("in_flight", tally.inFlight), ("inconsistent", tally.inconsistent),

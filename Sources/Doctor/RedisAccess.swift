@@ -35,7 +35,7 @@ package enum RedisAccess: String, CaseIterable, Sendable {
             ]
         case .auditor:
             [
-                "+client|setname", "+exec", "+hkeys", "+hmget", "+multi", "+scan", "+select", "+time",
+                "+client|setname", "+exec", "+hkeys", "+hmget", "+multi", "+scan", "+select", "+time", "+xrevrange",
             ]
         case .watcher:
             [

@@ -19,6 +19,9 @@ struct AuditCommand: AsyncParsableCommand {
             Redis is walked with SCAN, at a tenth of its time at most. The sample is uniform over all entries. The nines are \
             those of the exact upper bound for the share of wrong entries (Clopper and Pearson, 1934) at 95 % confidence.
 
+            What is inconsistent is told with the last changes that invalidated it, of the newest 10,000 that the worker keeps in \
+            Redis. Where it keeps none, or XREVRANGE on <prefix>:*.changes is refused, they are unknown: null in JSON.
+
             The role needs freshet_auditor, and SELECT on the attached tables; --repair needs freshet_worker as well.
 
             EXAMPLE
@@ -124,6 +127,7 @@ private final class AuditRun: Sendable {
     private let isEndless: Bool
     private let repairs: Bool
     private let printsJSON: Bool
+    private let history: AuditHistory
     private let state = Mutex(AuditSums())
     /// Whether both servers were reached once: before that, whatever is wrong is told, and ends it.
     private let hasBegun = Atomic(false)
@@ -144,6 +148,7 @@ private final class AuditRun: Sendable {
         self.isEndless = isEndless
         self.repairs = repairs
         self.printsJSON = printsJSON
+        history = AuditHistory(settings)
         // Silent: what fails is told once, by the command itself.
         redis = RedisNode(settings.redis, logger: Logger(label: "freshet") { _ in SwiftLogNoOpLogHandler() })
     }
@@ -200,7 +205,13 @@ private final class AuditRun: Sendable {
             sums.add(batch)
             return sums
         }
+        // Before anything is mended, which is a change, too.
+        var changes: [String: RecentChanges] = [:]
+        for cache in Set(batch.findings.filter { $0.verdict == .inconsistent }.map(\.cache)) {
+            changes[cache] = await history.changes(of: cache)
+        }
         for finding in batch.findings {
+            let recent = finding.verdict == .inconsistent ? changes[finding.cache] : nil
             let mended: Result<String?, any Error>
             do { mended = .success(try await mend(finding)) } catch { mended = .failure(error) }
             let change = try? mended.get()
@@ -209,8 +220,8 @@ private final class AuditRun: Sendable {
             Terminal.endProgress()
             try Terminal.write(
                 printsJSON
-                    ? AuditReport.json(of: finding, repairedBy: change).line
-                    : AuditReport.text(of: finding, repairedBy: change, Terminal.standardOutput())
+                    ? AuditReport.json(of: finding, changes: recent, repairedBy: change).line
+                    : AuditReport.text(of: finding, changes: recent, repairedBy: change, Terminal.standardOutput())
             )
             _ = try mended.get()
         }

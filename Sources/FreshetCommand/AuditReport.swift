@@ -1,4 +1,5 @@
 import Audit
+import ChangeFeed
 import InvalidationWorker
 import Keyspace
 
@@ -14,10 +15,8 @@ struct AuditSums: Sendable {
 
     var total: AuditTally { tallies.values.reduce(AuditTally(), +) }
 
-    /// What the nines are about: one round, the last that was finished if there is one.
-    ///
-    /// To look at the same entries again shows nothing more of them.
-    var proven: AuditTally { lastRound ?? round }
+    /// What the nines are about.
+    var proven: AuditTally { .proven(lastRound: lastRound, underWay: round) }
 
     mutating func endRound() {
         lastRound = round
@@ -140,7 +139,8 @@ struct AuditReport {
 
     // MARK: One entry
 
-    static func json(of finding: AuditFinding, repairedBy change: String?) -> JSON {
+    /// - Parameter changes: Of the entry's cache; nil where nobody has asked for them.
+    static func json(of finding: AuditFinding, changes: RecentChanges?, repairedBy change: String?) -> JSON {
         var members: [(String, JSON)] = [
             ("audit", .string("entry")),
             ("verdict", .string(finding.verdict.word)),
@@ -182,7 +182,7 @@ struct AuditReport {
             ("difference", finding.difference.map(json) ?? .null),
         ]
         members.append(("journal", finding.journal.map(json) ?? .null))
-        members.append(("passes", .array(finding.passes.map(json))))
+        members.append(("changes", changes.map { json($0, of: finding.name) } ?? .null))
         members.append(("repaired_by_change", JSON(change)))
         return .object(members)
     }
@@ -242,15 +242,28 @@ struct AuditReport {
         ])
     }
 
-    private static func json(_ pass: PassHistory.Pass) -> JSON {
-        .object([
-            ("seconds_ago", .number(pass.at.duration(to: .now).seconds)),
-            ("rows", .integer(pass.report.rowCount)),
-            ("changes", .array(pass.report.changes.map { .string("\($0.subject) \($0.operation)") })),
+    /// Null where nothing is known, so that nobody takes that for no change.
+    private static func json(_ changes: RecentChanges, of name: EntryName) -> JSON {
+        guard case .known(let entries) = changes else { return .null }
+        return .object([
+            ("records", .integer(Int64(entries.count))),
+            ("newest", .array(entries.covering(name).reversed().map(json))),
         ])
     }
 
-    static func text(of finding: AuditFinding, repairedBy change: String?, _ terminal: Terminal) -> String {
+    /// The record as it is stored, and one name more.
+    private static func json(_ change: ExplainReport.Change) -> JSON {
+        // What was read as a record is an object with members.
+        .text("{\"certain\":\(change.isCertain),\(change.entry.line.drop { $0 != "{" }.dropFirst())")
+    }
+
+    /// - Parameter changes: Of the entry's cache; nil where nobody has asked for them.
+    static func text(
+        of finding: AuditFinding,
+        changes: RecentChanges?,
+        repairedBy change: String?,
+        _ terminal: Terminal
+    ) -> String {
         func row(_ name: String, _ text: String) -> String { "  \(terminal.style(name.padded(to: 11), .faint))\(text)" }
         var lines = [
             "\(terminal.style("✗", .red)) "
@@ -277,8 +290,25 @@ struct AuditReport {
             let line = "\(change.id) \(change.subject) \(change.operation) \(change.keys)"
             lines.append(row("", Redaction.visible(line)))
         }
+        let applied = changes.map { text($0, of: finding.name, terminal) } ?? []
+        for (place, line) in applied.enumerated() { lines.append(row(place == 0 ? "changes" : "", line)) }
         if let change { lines.append(row("repair", "change \(change) of the journal")) }
         return lines.joined(separator: "\n")
+    }
+
+    /// What is known of the changes that invalidated an entry, line by line.
+    private static func text(_ changes: RecentChanges, of name: EntryName, _ terminal: Terminal) -> [String] {
+        switch changes {
+        case .unknown(let reason): return ["unknown: \(reason)"]
+        case .known(let entries):
+            let covering = entries.covering(name)
+            if covering.isEmpty { return ["none of it among the last \(entries.count) in Redis"] }
+            let told = covering.reversed().map { change in
+                let line = ChangeLine(change: change.entry.change).text(terminal)
+                return change.isCertain ? line : "\(line)  \(terminal.style("(perhaps)", .yellow))"
+            }
+            return ["the last \(told.count), the newest first:"] + told
+        }
     }
 
     private static func text(_ row: AuditedRow?, _ column: String) -> String {

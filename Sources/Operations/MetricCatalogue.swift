@@ -126,7 +126,7 @@ package enum MetricCatalogue {
         .init(
             "freshet_audit_nines",
             .gauge,
-            "How many nines the last round of the audit has shown.",
+            "How many nines the last round of the audit has shown, or the one under way where that finds worse.",
             labels: ["cache"]
         ),
         .init("freshet_audit_rounds_total", .counter, "Walks of the audit through all that is cached."),

@@ -21,6 +21,22 @@ struct AuditTallyTests {
         #expect(tally(consistent: 1_000, inFlight: 5).bound.wrong == 0)
     }
 
+    @Test func `what is found wrong lowers the nines before the round is over, and nothing raises them till then`() {
+        let clean = tally(consistent: 1_000)
+        // Nothing but right ones so far, however few or many.
+        #expect(AuditTally.proven(lastRound: clean, underWay: tally(consistent: 2, inFlight: 1)) == clean)
+        #expect(AuditTally.proven(lastRound: clean, underWay: tally(consistent: 9_000)) == clean)
+        for wrong in [tally(consistent: 500, inconsistent: 1), tally(consistent: 500, undecided: 1)] {
+            #expect(AuditTally.proven(lastRound: clean, underWay: wrong) == wrong)
+            #expect(AuditTally.proven(lastRound: clean, underWay: wrong).bound.nines < clean.bound.nines)
+        }
+        // The last round was worse.
+        let worse = tally(consistent: 10, inconsistent: 10)
+        #expect(AuditTally.proven(lastRound: worse, underWay: tally(consistent: 500, inconsistent: 1)) == worse)
+        // There was none.
+        #expect(AuditTally.proven(lastRound: nil, underWay: tally(consistent: 2)) == tally(consistent: 2))
+    }
+
     @Test func `it is well only where all was told and something was held against the database`() {
         #expect(tally(consistent: 3, inFlight: 1).isWell == true)
         #expect(tally(consistent: 3, undecided: 1).isWell == nil)

@@ -1,10 +1,12 @@
 // `freshet audit` as a person and a script meet it.
 
+import ChangeFeed
 import Foundation
 import Freshet
 import Keyspace
 import LocalServices
 import Postgres
+import Redis
 import Subprocess
 import Testing
 
@@ -94,6 +96,60 @@ import Testing
             try await scenario.drain(worker)
             #expect(try await scenario.read(2).ids == [10])
             #expect(try await freshet(["audit", "--all"] + flags).status == .exited(0))
+        }
+    }
+
+    @Test func `a wrong entry is told with the last changes that invalidated it, where any are kept`() async throws {
+        try await withCache { scenario, _, flags in
+            try await scenario.plant([], 2, .global)
+            let stream = ChangeStream.key(of: scenario.namespace)
+            func keep(_ application: String, _ scope: Scope) async throws {
+                var change = AppliedChange(
+                    namespace: "\(scenario.namespace)",
+                    atMicroseconds: 1,
+                    table: "detector",
+                    operation: "update",
+                    rows: 1,
+                    changes: 1,
+                    invalidated: InvalidatedScopes(ScopeSet([scope]), isOfPass: false)
+                )
+                change.application = application
+                let record = try ChangeStream.encoded(change)
+                try await scenario.command("XADD", .string(stream), "*", "change", .bytes(record))
+            }
+            func told() async throws -> EntryLine.Changes? {
+                let json = try await freshet(["audit", "--all", "--json"] + flags)
+                #expect(json.status == .exited(1) && json.complaint.isEmpty, "\(json)")
+                let line = try #require(json.output.split(separator: "\n").first)
+                return try JSONDecoder().decode(EntryLine.self, from: Data(line.utf8)).changes
+            }
+            func screen() async throws -> String {
+                let screen = try await freshet(["audit", "--all"] + flags)
+                #expect(screen.status == .exited(1) && screen.complaint.isEmpty, "\(screen)")
+                return screen.output
+            }
+
+            // The worker of this test keeps none, which is not to say that there was none.
+            #expect(try await told() == nil)
+            #expect(try await screen().contains("unknown: Redis keeps no changes"))
+
+            try await keep("another", .entity(Entity(1)))
+            #expect(try await told() == EntryLine.Changes(records: 1, newest: []))
+            #expect(try await screen().contains("none of it among the last 1 in Redis"))
+
+            for number in 1...12 { try await keep("touches \(number)", .entry(Entity(2), .global)) }
+            try await keep("elsewhere", .entry(Entity(2), Variant(5)))
+            let changes = try #require(try await told())
+            #expect(changes.records == 14 && changes.newest.allSatisfy(\.certain))
+            #expect(changes.newest.map(\.application) == (3...12).reversed().map { "touches \($0)" })
+            let text = try await screen()
+            #expect(text.contains("the last 10, the newest first:") && text.contains("touches 12"), "\(text)")
+            #expect(!text.contains("another") && !text.contains("elsewhere"), "\(text)")
+
+            // What cannot be read keeps nothing else from being told.
+            try await scenario.command("SET", .string(stream), "something")
+            #expect(try await told() == nil)
+            #expect(try await screen().contains("holds something else than a stream of changes"))
         }
     }
 
@@ -232,6 +288,14 @@ private struct EntryLine: Decodable {
         var only_in_database: [Int64]
     }
     struct Journal: Decodable { var rows: Int }
+    struct Change: Decodable, Equatable {
+        var certain: Bool
+        var application: String
+    }
+    struct Changes: Decodable, Equatable {
+        var records: Int
+        var newest: [Change]
+    }
 
     var audit: String
     var verdict: String
@@ -245,5 +309,6 @@ private struct EntryLine: Decodable {
     var database: [Row]
     var difference: Difference
     var journal: Journal
+    var changes: Changes?
     var repaired_by_change: String?
 }

@@ -420,6 +420,40 @@ import Testing
         }
     }
 
+    @Test func `what is found wrong lowers the exported nines while the round goes on`() async throws {
+        let metrics = TestMetrics()
+        try await Scenario.run { scenario in
+            try await Self.prepare(scenario)
+            let worker = try await scenario.startWorker()
+            try await Self.warm(scenario, worker)
+            // Of a round of all the twelve.
+            let clean = ErrorRateBound(checked: 12, wrong: 0).nines
+            let fallen = Arrivals<Bool>()
+            let service = AuditService(
+                postgres: scenario.auditorPostgres,
+                redis: scenario.redis,
+                configuration: scenario.auditConfiguration(),
+                logger: testLogger
+            ) { batch in
+                // Told within the round that the batch is of.
+                guard batch.tallies.values.contains(where: { $0.inconsistent > 0 }) else { return }
+                let nines = try? metrics.expectGauge("freshet_audit_nines", [("cache", "workflows")]).lastValue
+                fallen.arrive(at: (nines ?? clean) < clean)
+            }
+            let group = ServiceGroup(services: [service], logger: testLogger)
+            let running = withMetricsFactory(metrics) { Task { try await group.run() } }
+            _ = try await eventually("a round to be over") {
+                let rounds = try? metrics.expectCounter("freshet_audit_rounds_total").totalValue
+                return (rounds ?? 0) > 0 ? true : nil
+            }
+            try await scenario.plant([], 102, .global)
+            try await fallen.wait(for: true, count: 1)
+            await group.triggerGracefulShutdown()
+            try await running.value
+            #expect(fallen.count(of: false) == 0)
+        }
+    }
+
     @Test func `what the worker has applied of an entry is part of the evidence beside it`() async throws {
         try await Scenario.run { scenario in
             try await Self.prepare(scenario)
