@@ -3,6 +3,8 @@ import Postgres
 import Surroundings
 
 /// Changes anything of the arena, with no lock but those of its rows, so that transactions meet that do not see each other.
+///
+/// It records nothing; ``ChaosData`` says why.
 struct ArenaWriter {
     var randomness: SplitMix64
 

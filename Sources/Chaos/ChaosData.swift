@@ -2,12 +2,14 @@
 //
 // Owners 1 to 3 have a history: their detectors and workflows are changed only by transactions that hold the owner's row in
 // `chaos_owner`, one writer's or one that holds the rows of all. The arena has none: two writers change anything of it at the same
-// time, with no lock but their rows', so that transactions meet that do not see each other. What readers are answered of it is
-// compared with the database at the end only.
+// time, with no lock but their rows', so that transactions meet that do not see each other. So none of them can tell what a set is
+// once it has committed, nor which of two that changed different rows became visible first: a set of the arena has no known sequence
+// of values, and answers cannot be held against any. They are not recorded; what is cached of the arena is compared with the
+// database at the end, when nobody writes.
 //
 // A workflow of an owner is global for good, or roams between the global set and the environments, or stays among the
-// environments. A lookup of an environment answers the global set and the environment's merged; where a roamer stands in the global
-// part, the other part is not certain, because the two may be of two moments (README), and is not recorded.
+// environments. A lookup of an environment answers the global set and the environment's, which may be of two moments (README): each
+// is recorded by itself.
 
 import Freshet
 import History

@@ -12,7 +12,7 @@ struct ClientOptions: ParsableArguments {
     @Option(help: "The URL of Redis.")
     var redis: String
 
-    @Option(help: "The file to record to.")
+    @Option(help: "The files to record to, without the number of the start.")
     var record: String
 
     @Option(help: "What random choices begin with.")

@@ -1,6 +1,7 @@
 // What is done when, as a function of the seed. There are four lanes, so that faults of different parts overlap, and those of one
 // part do not: what one fault undoes, another must not have done. Each lane goes through all its faults in random order before
-// it comes back to one. At the beginning both workers are away for longer than degraded entries may be served. A fault that takes longer than planned (a base backup, on a busy machine) delays those of its lane.
+// it comes back to one. At the beginning both workers are away for longer than degraded entries may be served. A fault that takes
+// longer than planned (a base backup, on a busy machine) delays those of its lane.
 
 import History
 import Surroundings

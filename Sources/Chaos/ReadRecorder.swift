@@ -15,10 +15,10 @@ final class ReadRecorder: Sendable {
     private let state = Mutex(State())
 
     init(path: String) throws {
-        file = try RecordFile(path: path)
+        file = try RecordFile(nextOf: path)
     }
 
-    /// The answers of a lookup that have a history and are certain.
+    /// The sets of a lookup that have a history.
     ///
     /// - Parameter isAlone: Whether loads of this reader are never for somebody else as well.
     func record(
@@ -37,25 +37,13 @@ final class ReadRecorder: Sendable {
             case .unreachable: .unreachable
             }
         var answers: [(key: HistoryKey, source: Lookup.Source, value: String)] = []
-        for detector in answer.detectors {
-            let id = UInt16(detector.id)
-            guard ChaosData.owners.contains(Int(id) / 10) else { continue }
-            let global = detector.workflows.filter { $0.environmentID == nil }
-            answers.append(
-                (
-                    HistoryKey(detector: id, environment: 0), Self.source(detector.global, isAlone: isAlone),
-                    ChaosData.text(of: global)
-                )
-            )
-            guard case .environment(let environment) = environment, let source = detector.environment,
-                !global.contains(where: { ChaosData.isRoamer(Int($0.id)) })
-            else { continue }
-            answers.append(
-                (
-                    HistoryKey(detector: id, environment: UInt16(environment)), Self.source(source, isAlone: isAlone),
-                    ChaosData.text(of: detector.workflows.filter { $0.environmentID != nil })
-                )
-            )
+        for detector in answer.detectors where ChaosData.owners.contains(Int(detector.id) / 10) {
+            // Each by itself: of a workflow that has just moved and stands in both, what they are merged into has one.
+            for (set, found) in detector.sets(in: environment) {
+                let key = HistoryKey(detector: UInt16(set.detectorID), environment: UInt16(set.environment.id ?? 0))
+                let source = Self.source(found.source, isAlone: isAlone)
+                answers.append((key, source, ChaosData.text(of: found.value)))
+            }
         }
         try record(answers, trust: trust, began: began, ended: ended, token: token)
     }

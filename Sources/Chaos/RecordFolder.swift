@@ -1,4 +1,5 @@
 import Glibc
+import History
 
 #if canImport(FoundationEssentials)
     import FoundationEssentials

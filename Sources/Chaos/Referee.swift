@@ -20,10 +20,11 @@ struct Referee {
         var values: [HistoryKey: String]
     }
 
-    /// How the cache was found at the end.
+    /// How the cache was found at the end: each set counts once, however often it was read.
     struct Cached {
-        var compared = 0
-        var differences: [String] = []
+        var compared: Set<DetectorWorkflowsKey> = []
+        /// In words.
+        var differences: [DetectorWorkflowsKey: String] = [:]
     }
 
     private static let drainTimeLimit: Duration = .seconds(90)
@@ -99,18 +100,14 @@ struct Referee {
                 guard answer.trust == .healthy else {
                     throw StageError(description: "with all faults over, readers are \(answer.trust)")
                 }
-                for detector in answer.detectors {
-                    cached.compared += [detector.global, detector.environment].count { $0 == .hit }
-                    let expected = [DetectorEnvironment.global, environment].flatMap {
-                        truth[DetectorWorkflowsKey(detectorID: detector.id, environment: $0)] ?? []
-                    }
-                    guard detector.workflows != expected.sorted(by: { $0.id < $1.id }) else { continue }
-                    cached.differences.append(
+                for (key, found) in answer.detectors.flatMap({ $0.sets(in: environment) }) {
+                    if found.source == .hit { cached.compared.insert(key) }
+                    let expected = truth[key] ?? []
+                    guard found.value != expected else { continue }
+                    cached.differences[key] = """
+                        detector \(key.detectorID), environment \(key.environment.variant): the cache says \
+                        "\(ChaosData.text(of: found.value))", the database "\(ChaosData.text(of: expected))"
                         """
-                        detector \(detector.id), environment \(environment.variant): the cache says \
-                        "\(ChaosData.text(of: detector.workflows))", the database "\(ChaosData.text(of: expected))"
-                        """
-                    )
                 }
             }
         }
@@ -151,7 +148,7 @@ struct Referee {
 
     // MARK: The history
 
-    /// Checks all that was read.
+    /// Checks all that was recorded.
     func check(_ truth: Truth) async throws -> (checker: HistoryChecker, meanings: [Digest: String]) {
         let history = try CommitHistory(
             records: try stage.written(),

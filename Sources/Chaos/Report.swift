@@ -22,7 +22,7 @@ struct Report {
         untried += [Lookup.Source.hit, .near, .loaded].filter { tally.bySource[$0] == nil }.map { "\($0)" }
         if tally.withToken == 0 { untried.append("with a token") }
         if checker.history.tally.acknowledged == 0 { untried.append("acknowledged transactions") }
-        if cached.compared == 0 { untried.append("cached at the end") }
+        if cached.compared.isEmpty { untried.append("cached at the end") }
         return untried
     }
 
@@ -35,7 +35,7 @@ struct Report {
         let kinds = incidents.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }
         var lines = [
             "ran \(lasted.inSeconds) s",
-            "faults \(incidents.values.reduce(0, +)): \(kinds.joined(separator: ", "))",
+            "faults \(incidents.values.reduce(0, +)), of \(incidents.count) kinds: \(kinds.joined(separator: ", "))",
             "transactions acknowledged \(commits.acknowledged); outcome unknown "
                 + "\(commits.foundCommitted + commits.foundMissing), of which committed \(commits.foundCommitted); "
                 + "refused \(commits.refused); acknowledged and lost \(checker.history.lost.count)",
@@ -43,11 +43,11 @@ struct Report {
             "came from: \(Lookup.Source.allCases.map(origin).joined(separator: ", ")); with a token \(tally.withToken)",
             "worst staleness: healthy \(worst(.healthy)) s of \(lease.inSeconds) s, degraded \(worst(.degraded)) s of "
                 + "\(degradedAge.inSeconds) s, loaded without Redis \(worst(.unreachable)) s",
-            "older, and excused by a clock that was set back or a load shared while degraded: \(tally.excused), the worst "
-                + "\(tally.worstExcused.inSeconds) s",
-            "at the end: \(cached.compared) cached sets compared with the database, \(cached.differences.count) differ",
+            "older, and excused by a clock that was set back: \(tally.excused), the worst \(tally.worstExcused.inSeconds) s",
+            "at the end: \(cached.compared.count) cached sets compared with the database, "
+                + "\(cached.differences.count) differ",
         ]
-        lines += cached.differences.prefix(10).map { "  \($0)" }
+        lines += cached.differences.values.sorted().prefix(10).map { "  \($0)" }
         lines += checker.history.lost.prefix(10).map { "  lost: transaction \(String($0.id, radix: 36))" }
         let violations = Violation.Kind.allCases.filter { tally.violations[$0] != nil }
             .map { "\($0.rawValue) \(tally.violations[$0] ?? 0)" }

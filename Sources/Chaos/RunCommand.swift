@@ -8,7 +8,7 @@ import LocalServices
 struct RunCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "run",
-        abstract: "Runs writers, readers and workers on servers of its own, breaks all of it, and checks every answer."
+        abstract: "Runs writers, readers and workers on servers of its own, breaks all of it, and checks what is read."
     )
 
     @Option(help: "For how long.")

@@ -22,6 +22,7 @@ final class Stage: Sendable {
         var program: LocalProgram
         var redis: Line
         var postgres: [Line]
+        /// Files, without the number of the start.
         var records: [String]
     }
 
@@ -227,15 +228,17 @@ final class Stage: Sendable {
         }
     }
 
-    /// The files that the writer wrote.
+    /// What the writer recorded, in all its starts.
     func written() throws -> [WriterRecord] {
-        try clients[.writer].map { try WriterLog.records(in: $0.records[0]) } ?? []
+        guard let writer = clients[.writer] else { return [] }
+        return try RecordFile.paths(of: writer.records[0]).flatMap { try WriterLog.records(in: $0) }
     }
 
-    /// The files that were read to.
+    /// The files that were read to, one for each start.
     var reads: [(name: String, path: String)] {
-        Fault.Client.allCases.compactMap { name in
-            clients[name]?.records.last.map { (name.name, $0) }
+        Fault.Client.allCases.flatMap { name -> [(name: String, path: String)] in
+            guard let records = clients[name]?.records.last else { return [] }
+            return RecordFile.paths(of: records).map { (name: name.name, path: $0) }
         }
     }
 

@@ -12,13 +12,13 @@ struct WriterCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(commandName: "writer", shouldDisplay: false)
 
     @OptionGroup var client: ClientOptions
-    @Option(help: "Where the writer records what it reads.")
+    @Option(help: "The files to record to what the writer reads, without the number of the start.")
     var reads: String
 
     func run() async throws {
         let logger = Logger.client(client.name)
         let termination = Termination()
-        let log = WriterLog(file: try RecordFile(path: client.record))
+        let log = WriterLog(file: try RecordFile(nextOf: client.record))
         let recorder = try ReadRecorder(path: reads)
         let redis = RedisNode(try RedisConfiguration(url: client.redis), logger: logger)
         let pool = PostgresPool.client(client, logger: logger)

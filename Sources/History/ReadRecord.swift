@@ -1,5 +1,6 @@
-// What a reader records, as bytes. A reader is killed at any moment, so a file may end in the middle of a record: what is not
-// whole was never checked, and is left out. Integers are little-endian.
+// What a reader records, as bytes. A reader is killed at any moment, so the file of a start may end in the middle of a record:
+// what is not whole is left out. Nothing tells where a record begins but the end of the one before, so whoever starts again
+// begins another file; see RecordFile. Integers are little-endian.
 //
 //     1, trust, answers (1 byte each), began, ended, token (8 each),
 //        then for each answer detector, environment (2 each), source (1), digest (8)
@@ -39,7 +40,7 @@ public enum ReadRecord: Hashable, Sendable {
         }
     }
 
-    /// Calls `body` for each whole record in some bytes.
+    /// Calls `body` for each whole record in the bytes of one start.
     ///
     /// - Throws: ``Malformed`` where something is no record at all.
     public static func decode(_ bytes: [UInt8], _ body: (ReadRecord) throws -> Void) throws {

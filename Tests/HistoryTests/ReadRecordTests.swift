@@ -1,5 +1,12 @@
+import Glibc
 import History
 import Testing
+
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
 
 /// What readers record, as bytes.
 @Suite struct ReadRecordTests {
@@ -43,6 +50,24 @@ import Testing
             let whole = ends.count { $0 <= count }
             #expect(try Self.decoded(Array(bytes[..<count])) == Array(Self.records[..<whole]))
         }
+    }
+
+    @Test func `a start after a kill adds nothing to what was cut short`() throws {
+        var template = Array("/tmp/freshet-test-XXXXXX".utf8CString)
+        try #require(mkdtemp(&template) != nil)
+        let folder = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        var bytes: [UInt8] = []
+        for record in Self.records { record.encode(into: &bytes) }
+
+        // In the middle of the second record.
+        try RecordFile(nextOf: "\(folder)/read").append(Array(bytes.dropLast(20)))
+        try RecordFile(nextOf: "\(folder)/read").append(bytes)
+
+        let paths = RecordFile.paths(of: "\(folder)/read")
+        let starts = try paths.map { try Self.decoded(RecordFile.contents(of: $0)) }
+        #expect(starts == [Array(Self.records.prefix(1)), Self.records])
+        #expect(throws: RecordFailure.self) { try RecordFile(path: paths[0]) }
     }
 
     @Test func `bytes that no reader wrote are refused`() {
