@@ -1,3 +1,5 @@
+import Redis
+
 /// Why nothing can be audited.
 ///
 /// Each is one line: the thing, and the mend.
@@ -29,5 +31,17 @@ package struct AuditError: Error, Hashable, Sendable, CustomStringConvertible {
 
     static func unexpectedReply(_ command: String, _ reply: String) -> AuditError {
         AuditError(code: .unexpectedAnswer, description: "Redis answered \(command) with \(reply)")
+    }
+
+    /// Tells what kind of reply it is, and nothing of what it holds: that may be long, and somebody's secret.
+    static func unexpectedReply(_ command: String, _ reply: RedisReply) -> AuditError {
+        switch reply {
+        case .simple: .unexpectedReply(command, "a status")
+        case .bulk: .unexpectedReply(command, "a string")
+        case .integer: .unexpectedReply(command, "a number")
+        case .array(let elements): .unexpectedReply(command, "\(elements.count) elements")
+        case .null: .unexpectedReply(command, "nothing")
+        case .error: .unexpectedReply(command, "an error")
+        }
     }
 }

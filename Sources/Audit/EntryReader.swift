@@ -23,10 +23,12 @@ struct EntryReader: Sendable {
         }
         var readings = [EntryReading?](repeating: nil, count: names.count)
         for ((_, places), answer) in zip(places, answers) {
-            guard answer.count == places.count + 2 else { throw AuditError.unexpectedReply("EXEC", "\(answer.count)") }
+            guard answer.count == places.count + 2 else {
+                throw AuditError.unexpectedReply("EXEC", "\(answer.count) elements")
+            }
             let head = try Self.head(answer[0])
             guard let time = try answer[1].get().serverTimeInMicroseconds else {
-                throw AuditError.unexpectedReply("TIME", "\(answer[1])")
+                throw AuditError.unexpectedReply("TIME", answer[1])
             }
             for (place, reply) in zip(places, answer.dropFirst(2)) {
                 readings[place] = try Self.reading(reply, head, RedisTime(microseconds: time))
@@ -66,7 +68,7 @@ struct EntryReader: Sendable {
             return reading
         }
         guard let fields = try reply.get().array, fields.count == 3 else {
-            throw AuditError.unexpectedReply("HMGET", "\(reply)")
+            throw AuditError.unexpectedReply("HMGET", reply)
         }
         reading.generations.entity = fields[0].bytes.flatMap { Generation(utf8: $0) }
         reading.generations.variant = fields[1].bytes.flatMap { Generation(utf8: $0) }

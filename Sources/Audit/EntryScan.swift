@@ -65,6 +65,16 @@ struct EntryScan {
     mutating func next() async throws -> [CachedEntry]? {
         guard !isAtEnd, !namespaces.isEmpty else { return nil }
         let start = ContinuousClock.now
+        let entries = try await step()
+        if !isAtEnd {
+            let pause = min((ContinuousClock.now - start) * Self.pauseFactor, Self.longestPause)
+            try await Task.sleep(for: max(pause, leastPause))
+        }
+        return entries
+    }
+
+    /// The entries of the next step, without the pause behind it.
+    mutating func step() async throws -> [CachedEntry] {
         let scan = RedisCommand(
             "SCAN",
             .string(cursor),
@@ -75,16 +85,11 @@ struct EntryScan {
         )
         let reply = try await redis.send(scan, key: pattern).get()
         guard let parts = reply.array, parts.count == 2, let next = parts[0].string, let keys = parts[1].array else {
-            throw AuditError.unexpectedReply("SCAN", "\(reply)")
+            throw AuditError.unexpectedReply("SCAN", reply)
         }
         cursor = next
         isAtEnd = next == "0"
-        let entries = try await entries(of: keys.compactMap { $0.bytes.flatMap { entity(ofKey: Array($0)) } })
-        if !isAtEnd {
-            let pause = min((ContinuousClock.now - start) * Self.pauseFactor, Self.longestPause)
-            try await Task.sleep(for: max(pause, leastPause))
-        }
-        return entries
+        return try await entries(of: keys.compactMap { $0.bytes.flatMap { entity(ofKey: Array($0)) } })
     }
 
     private func entity(ofKey key: [UInt8]) -> (cache: String, entity: Entity, key: String)? {

@@ -83,7 +83,7 @@ extension AppliedChange: Codable {
         case table, operation, application, user, rows, changes, bumps, invalidated
     }
 
-    /// - Throws: `DecodingError`, also for a record of another version.
+    /// - Throws: `DecodingError`, also for a record of another version, and for a count below zero.
     package init(from decoder: any Decoder) throws {
         let values = try decoder.container(keyedBy: Name.self)
         let version = try values.decode(Int.self, forKey: .version)
@@ -95,9 +95,9 @@ extension AppliedChange: Codable {
             atMicroseconds: try values.decode(Int64.self, forKey: .at),
             table: try values.decode(String.self, forKey: .table),
             operation: try values.decode(String.self, forKey: .operation),
-            rows: try values.decode(Int64.self, forKey: .rows),
-            changes: try values.decode(Int64.self, forKey: .changes),
-            bumps: try values.decode(Int64.self, forKey: .bumps),
+            rows: try values.decodeCount(forKey: .rows),
+            changes: try values.decodeCount(forKey: .changes),
+            bumps: try values.decodeCount(forKey: .bumps),
             invalidated: try values.decode(InvalidatedScopes.self, forKey: .invalidated)
         )
         changedAtMicroseconds = try values.decodeIfPresent(Int64.self, forKey: .changedAt)

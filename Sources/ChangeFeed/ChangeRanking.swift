@@ -79,11 +79,17 @@ package struct ChangeRanking: Hashable, Sendable {
         }
 
         mutating func add(_ change: AppliedChange, bumps: Int64) {
-            sum.changes += change.changes
-            sum.rows += change.rows
-            sum.bumps += bumps
+            Self.add(change.changes, to: &sum.changes)
+            Self.add(change.rows, to: &sum.rows)
+            Self.add(bumps, to: &sum.bumps)
             sum.lastMicroseconds = max(sum.lastMicroseconds, change.atMicroseconds)
             if let latency = change.latencyMicroseconds { latencies.append((latency, max(1, change.changes))) }
+        }
+
+        /// Records may come from anywhere: a sum that is too large for a number is the greatest one.
+        private static func add(_ count: Int64, to sum: inout Int64) {
+            let (total, isTooLarge) = sum.addingReportingOverflow(count)
+            sum = isTooLarge ? .max : total
         }
 
         var row: Row {
@@ -96,11 +102,11 @@ package struct ChangeRanking: Hashable, Sendable {
 
         /// The least latency that so great a part of the changes does not exceed.
         private static func quantile(_ part: Double, of sorted: [(microseconds: Int64, changes: Int64)]) -> Int64? {
-            let wanted = Double(sorted.reduce(0) { $0 + $1.changes }) * part
-            var seen: Int64 = 0
+            let wanted = sorted.reduce(0.0) { $0 + Double($1.changes) } * part
+            var seen = 0.0
             return sorted.first { latency in
-                seen += latency.changes
-                return Double(seen) >= wanted
+                seen += Double(latency.changes)
+                return seen >= wanted
             }?.microseconds
         }
     }

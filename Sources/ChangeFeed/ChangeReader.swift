@@ -72,7 +72,8 @@ package struct ChangeReader: Sendable {
                     count: Self.entriesPerPage
                 )
                 for entry in page.compactMap(\.entry) where isWanted(entry.change) { own.append(entry) }
-                guard page.count == Self.entriesPerPage, let last = page.last else { break }
+                // Nothing lies below what is no lower: it would be read for ever.
+                guard page.count == Self.entriesPerPage, let last = page.last, last.id < top else { break }
                 (top, isFirst) = (last.id, false)
             }
             found += own.prefix(count)
@@ -122,7 +123,8 @@ package struct ChangeReader: Sendable {
         for (key, id) in try await end().ids where id < position.ids[key] ?? .zero { position.ids[key] = id }
     }
 
-    private func next(_ position: inout Position) async throws -> [Entry] {
+    /// What comes after a position, within a while; the position is then behind it.
+    func next(_ position: inout Position) async throws -> [Entry] {
         let command = RedisCommand(
             "XREAD",
             arguments: [

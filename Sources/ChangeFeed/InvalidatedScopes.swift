@@ -143,8 +143,15 @@ extension InvalidatedScopes: Codable {
         let values = try decoder.container(keyedBy: CodingKeys.self)
         coversEverything = try values.decode(Bool.self, forKey: .coversEverything)
         entities = try values.decode([Listed].self, forKey: .entities)
-        entityCount = try values.decode(Int.self, forKey: .entityCount)
-        count = try values.decode(Int.self, forKey: .count)
+        guard entities.allSatisfy({ $0.variantCount ?? 0 >= 0 }) else {
+            throw DecodingError.dataCorruptedError(
+                forKey: .entities,
+                in: values,
+                debugDescription: "a count below zero"
+            )
+        }
+        entityCount = try values.decodeCount(forKey: .entityCount)
+        count = try values.decodeCount(forKey: .count)
         // Younger than the others: a stream may hold records that do not say it.
         isInOrder = try values.decodeIfPresent(Bool.self, forKey: .isInOrder) ?? false
         isOfPass = try values.decode(Bool.self, forKey: .isOfPass)

@@ -43,7 +43,8 @@ extension Diagnosis {
     }
 
     private func permission(_ rule: String, _ redis: RedisFacts) -> Mend {
-        .shell("\(redis.address.commandLine) ACL SETUSER \(redis.user.value ?? "freshet_doctor") \(rule)")
+        let user = RedisFacts.Address.shellWord(redis.user.value ?? "freshet_doctor")
+        return .shell("\(redis.address.commandLine) ACL SETUSER \(user) \(rule)")
     }
 
     private func version(_ info: [String: String], _ redis: RedisFacts) -> Finding {
@@ -167,8 +168,8 @@ extension Diagnosis {
         let used = info["used_memory"].flatMap { Int64($0) } ?? 0
         let limit = info["maxmemory"].flatMap { Int64($0) } ?? 0
         guard limit > 0 else {
-            // Room for what there is to double, and a round figure.
-            let megabytes = max(256, ((used * 2 / 1_048_576) / 256 + 1) * 256)
+            // Room for what there is to double, and a round figure: a megabyte for each half of one.
+            let megabytes = max(256, (used / 524_288 / 256 + 1) * 256)
             return Finding(
                 .redisMemory,
                 .advice,

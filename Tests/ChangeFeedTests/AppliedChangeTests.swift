@@ -64,6 +64,31 @@ struct AppliedChangeTests {
         #expect(ChangeStream.record(in: text.replacing("\"v\":1", with: "\"v\":1,\"new\":[]").utf8) == record)
     }
 
+    @Test func `a record with a count below zero is none`() throws {
+        let variants = ScopeSet((1...40).map { .entry(Entity(1), Variant($0)) })
+        let record = AppliedChange(
+            namespace: "n",
+            atMicroseconds: 1,
+            table: "t",
+            operation: "o",
+            rows: 2,
+            changes: 3,
+            bumps: 4,
+            invalidated: InvalidatedScopes(variants, isOfPass: false)
+        )
+        let text = String(decoding: try ChangeStream.encoded(record), as: UTF8.self)
+        let counts = [
+            ("rows", 2), ("changes", 3), ("bumps", 4), ("entity_count", 1), ("count", 40), ("variant_count", 40),
+        ]
+        for (name, count) in counts {
+            #expect(text.contains("\"\(name)\":\(count)"), "\(name)")
+            for (other, isRecord) in [("-1", false), ("-9223372036854775808", false), ("0", true)] {
+                let changed = text.replacing("\"\(name)\":\(count)", with: "\"\(name)\":\(other)")
+                #expect((ChangeStream.record(in: changed.utf8) != nil) == isRecord, "\(name) \(other)")
+            }
+        }
+    }
+
     @Test func `where no change has scopes of its own each is told with those of the pass`() {
         let scopes = ScopeSet([.entry(Entity(1), .global), .entry(Entity(2), Variant(5))])
         let records = AppliedChange.records(
@@ -240,6 +265,16 @@ struct ChangeRankingTests {
                 #expect(ranking.total.rows == 5_050 && ranking.rows.reduce(0) { $0 + $1.rows } == 5_050)
                 #expect(ranking.total.bumps == 200 && ranking.rows.reduce(0) { $0 + $1.bumps } == 200)
             }
+        }
+    }
+
+    @Test func `sums that are too large for a number are the greatest one`() {
+        var greatest = change("workflow", nil, rows: .max, bumps: .max, latency: 5)
+        greatest.changes = .max
+        for grouping in ChangeRanking.Grouping.allCases {
+            let total = ChangeRanking([greatest, greatest], by: grouping, in: .p99).total
+            #expect(total.rows == .max && total.changes == .max && total.bumps == .max)
+            #expect(total.medianLatency == 5 && total.p99Latency == 5)
         }
     }
 

@@ -565,12 +565,22 @@ import Testing
     @Test func `memory without a limit, and a limit without eviction, are told`() throws {
         let unlimited = try onlyTrouble(spoil: info(["maxmemory": "0", "used_memory": "400000000"]))
         #expect(unlimited.severity == .advice && unlimited.mend == .shell("redis-cli CONFIG SET maxmemory 768mb"))
+        let boundless = try onlyTrouble(spoil: info(["maxmemory": "0", "used_memory": "9223372036854775807"]))
+        #expect(boundless.mend == .shell("redis-cli CONFIG SET maxmemory 17592186044416mb"))
         let stubborn = try onlyTrouble(spoil: info(["maxmemory_policy": "noeviction"]))
         #expect(stubborn.check == .redisEviction && stubborn.severity == .advice)
         var full = Healthy()
         info(["maxmemory_policy": "noeviction", "used_memory": "950000"])(&full)
         #expect(full.troubles().map(\.check) == [.redisMemory, .redisEviction])
         #expect(full.troubles().map(\.severity) == [.problem, .advice])
+    }
+
+    @Test func `a name that Redis tells is one word of a command`() {
+        var facts = Healthy()
+        facts.redis.user = .known("x; reboot 'now'")
+        facts.redis.info = .unknown("reason")
+        let finding = facts.troubles().first { $0.check == .redisVersion }
+        #expect(finding?.mend == .shell(#"redis-cli ACL SETUSER 'x; reboot '\''now'\''' +info"#))
     }
 
     @Test func `a user that lacks what a worker needs is a problem, one that only reads is not judged`() throws {

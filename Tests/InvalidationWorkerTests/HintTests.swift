@@ -40,4 +40,22 @@ struct HintTests {
     func `anything else is no hint`(payload: String) {
         #expect(Hint(payload) == nil)
     }
+
+    @Test func `of many notifications no more are read than are worth it, and it is said that they are not all`() {
+        func heard(_ count: Int) -> HeardNotifications {
+            HeardNotifications(Array(repeating: "a workflows link insert", count: count)) { _ in true }
+        }
+        #expect(heard(64).isAll && heard(64).changes.map(\.rows.count) == [64])
+        #expect(!heard(65).isAll && heard(65).changes.map(\.rows.count) == [64])
+    }
+
+    @Test func `what is of no interest is left out, and counts as read`() {
+        let payloads = ["a workflows link insert", "b workflows link delete", "c datasources source delete"]
+        let heard = HeardNotifications(payloads) { $0 != "b" }
+        #expect(heard.isAll)
+        #expect(heard.changes.map(\.cache) == ["datasources", "workflows"])
+        #expect(heard.changes.map { $0.rows.map(\.operation) } == [["delete"], ["insert"]])
+        let other = HeardNotifications(payloads + ["no hint"]) { _ in true }
+        #expect(!other.isAll)
+    }
 }

@@ -6,7 +6,7 @@ import Keyspace
 
 extension FuzzTarget {
     /// What the worker's claim returns, and what notifications say.
-    static let journal: [FuzzTarget] = [journalRows, hints]
+    static let journal: [FuzzTarget] = [journalRows, hints, notifications]
 
     /// Rows of the claim: a line each, the cells divided by `|`, and `~` for NULL.
     private static let journalRows = FuzzTarget(
@@ -72,6 +72,41 @@ extension FuzzTarget {
             }
             _ = (WorkflowRules().scopes(of: [hint.row], facts: facts), WorkflowRules().subjects(of: hint.row))
             return true
+        }
+    )
+
+    /// Payloads that were heard at once, a line each.
+    private static let notifications = FuzzTarget(
+        name: "notifications",
+        sound: [
+            """
+            a-1 workflows link insert detector_ids={1,2} workflow_ids={7,7}
+            a-2 workflows workflow update workflow_ids={7} old_environment_ids={NULL} new_environment_ids={5}
+            b-3 datasources source delete
+            claimed workflows detector update detector_ids={3}
+            """,
+            // More than are read at once.
+            Array(repeating: "a w l i", count: 66).joined(separator: "\n"),
+        ],
+        words: ["\n", "claimed ", "workflows ", "datasources ", "workflow_ids={7}", "\na w l i", " ", "{}", "NULL"],
+        parse: { text in
+            let payloads = text.split(separator: "\n", omittingEmptySubsequences: false).map { String($0) }
+            let isWanted = { (id: String) in id != "claimed" }
+            let heard = HeardNotifications(payloads, isWanted)
+            let caches = heard.changes.map(\.cache)
+            try require(caches == Set(caches).sorted(), "not each cache once, in order: \(caches)")
+            for changes in heard.changes {
+                let isRight = changes.hints.allSatisfy { $0.cache == changes.cache && isWanted($0.id) }
+                try require(isRight && !changes.hints.isEmpty, "of another cache, or of no interest: \(changes)")
+                _ = WorkflowRules().scopes(of: changes.rows, facts: [])
+            }
+            let told = heard.changes.flatMap(\.hints).count
+            try require(told <= 64, "\(told) hints at once")
+            // What is passed over in silence would wait for the next poll.
+            let hints = payloads.compactMap { Hint($0) }
+            let isWhole = hints.count == payloads.count && told == hints.count { isWanted($0.id) }
+            try require(isWhole || !heard.isAll, "\(told) hints are not all of \(payloads.count)")
+            return told > 0
         }
     )
 

@@ -165,7 +165,8 @@ extension FuzzTarget {
     private static let known = [workflow(1, optionals: 31), workflow(2, optionals: 0)]
     private static let generation = Generation(counter: 1, nonce: 0xAA)
     private static let now = RedisTime(microseconds: 1_000_000_000)
-    private static let knownEntry = EntryCodec.encode(
+    /// An entry of `known`, as Redis holds it.
+    static let knownEntry = EntryCodec.encode(
         Entry(
             stamp: EntryStamp(namespace: generation, entity: generation, variant: nil, readAt: now),
             payload: WorkflowCodec.encode(known)[...]

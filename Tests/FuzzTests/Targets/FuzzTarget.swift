@@ -21,7 +21,9 @@ struct FuzzTarget: Sendable, CustomStringConvertible {
 
 extension FuzzTarget {
     /// All of them.
-    static let all: [FuzzTarget] = keyspace + payloads + redis + postgres + journal + settings
+    static let all: [FuzzTarget] = [
+        keyspace, payloads, redis, postgres, journal, changes, audit, doctor, settings,
+    ].flatMap { $0 }
 
     /// A target whose inputs are text.
     ///

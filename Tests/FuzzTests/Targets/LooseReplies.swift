@@ -7,6 +7,7 @@ import TestSupport
 /// and `E` the entry that the target has: bytes under a checksum would never survive.
 struct LooseReplies {
     private static let greatestDepth = 5
+    private static let greatestCount = 32
     private var lines: [Substring.UTF8View.SubSequence]
     private let entry: [UInt8]
 
@@ -26,7 +27,7 @@ struct LooseReplies {
         case "*":
             guard depth < Self.greatestDepth else { return .array([]) }
             var elements: [RedisReply] = []
-            for _ in 0..<min(12, Int(rest).map { max(0, $0) } ?? 0) {
+            for _ in 0..<min(Self.greatestCount, Int(rest).map { max(0, $0) } ?? 0) {
                 guard let element = next(depth: depth + 1) else { break }
                 elements.append(element)
             }
