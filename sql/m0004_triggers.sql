@@ -4,7 +4,8 @@
 -- Statement level (the default): AFTER triggers with transition tables, one for each event, because Postgres allows
 -- a transition table to a trigger of one event only. A statement costs one journal row, however many rows it changes
 -- (an UPDATE of keys: up to three). A statement that changes nothing, or no rows, journals nothing. One that
--- changes more rows than the setting escalation_rows journals a single "escalation", which invalidates everything.
+-- changes more rows than the setting escalation_rows journals a single "escalation", which invalidates everything; so does
+-- one that touches more, where it changed all of the first hundred.
 -- Row level: for the subscriber of a logical replication, whose apply process fires row triggers only. One journal
 -- row a changed row, and no escalation.
 --
@@ -270,9 +271,9 @@ $frame$;
 
     -- UPDATE joins the rows before and after, which takes longest of all that is done here. So it is avoided
     --   where there is one row that kept its keys, as there most often is: it is a pair.
-    --   where a large statement changed all of the first rows that it touched: that is enough to know. Both tables have
-    --   them in the order of the update; where they had not, this would find too few pairs, and all would be read. FULL
-    --   JOIN, because a plan made for few rows would be a nested loop.
+    --   where a large statement changed all of the first rows that it touched: then it is taken to have changed as many as it
+    --   touched. Both tables have them in the order of the update; where they had not, this would find too few pairs, and all
+    --   would be read.
     declare_update constant text := $declare$    touched_rows bigint;
     is_read boolean;
 $declare$;
@@ -285,11 +286,11 @@ $declare$;
             WHERE {{key| AND |o.<column> = n.<column>}} AND (o.*) OPERATOR(pg_catalog.*<>) (n.*);
             is_read := FOUND;
         ELSIF touched_rows > row_limit THEN
-            SELECT pg_catalog.count(*) FILTER (WHERE (o.*) OPERATOR(pg_catalog.*<>) (n.*))
-            INTO changed_rows
-            FROM (SELECT * FROM old_rows LIMIT journaling.row_limit + 1) AS o
-            FULL JOIN (SELECT * FROM new_rows LIMIT journaling.row_limit + 1) AS n ON {{key| AND |o.<column> = n.<column>}};
-            is_read := changed_rows > row_limit;
+            changed_rows := touched_rows;
+            SELECT pg_catalog.bool_and(COALESCE((o.*) OPERATOR(pg_catalog.*<>) (n.*), false))
+            INTO is_read
+            FROM (SELECT * FROM old_rows LIMIT 100) AS o
+            FULL JOIN (SELECT * FROM new_rows LIMIT 100) AS n ON {{key| AND |o.<column> = n.<column>}};
         END IF;
         IF is_read IS NOT TRUE THEN@read@
         END IF;$read$;
