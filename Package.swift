@@ -232,7 +232,7 @@ let package = Package(
             name: "FreshetCommandTests",
             dependencies: [
                 "Audit", "ChangeFeed", "FreshetCommand", "InvalidationWorker", "Keyspace", "Operations", "Postgres",
-                "Systemd", logging,
+                "Redis", "Systemd", logging,
             ],
             swiftSettings: settings
         ),

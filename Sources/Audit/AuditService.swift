@@ -14,20 +14,20 @@ package struct AuditService: Service {
     private let redis: any RedisClient
     private let configuration: Auditor.Configuration
     private let logger: Logger
-    private let onBatch: @Sendable (Auditor.Batch) async -> Void
+    private let onBatch: @Sendable (Auditor.Batch, _ proven: [String: AuditTally]) async -> Void
 
     /// Between two rounds, so that an empty Redis is not walked without pause.
     private static let roundInterval = Duration.seconds(1)
 
     /// - Parameters:
     ///   - redis: A connection that the worker does not use; it is not closed.
-    ///   - onBatch: Is told what each batch brought.
+    ///   - onBatch: Is told what each batch brought, and what the nines of its caches are about now.
     package init(
         postgres: PostgresConfiguration,
         redis: any RedisClient,
         configuration: Auditor.Configuration,
         logger: Logger,
-        onBatch: @escaping @Sendable (Auditor.Batch) async -> Void = { _ in }
+        onBatch: @escaping @Sendable (Auditor.Batch, _ proven: [String: AuditTally]) async -> Void = { _, _ in }
     ) {
         self.postgres = postgres
         self.redis = redis
@@ -62,8 +62,7 @@ package struct AuditService: Service {
         do {
             while true {
                 try await auditor.round(.all) { batch in
-                    await record.take(batch)
-                    await onBatch(batch)
+                    await onBatch(batch, await record.take(batch))
                 }
                 await record.roundEnded()
                 try await Task.sleep(for: Self.roundInterval)
@@ -89,9 +88,8 @@ package struct AuditService: Service {
 private actor AuditRecord {
     private let logger: Logger
     private let telemetry = AuditTelemetry()
-    private var round: [String: AuditTally] = [:]
-    /// What the round before has brought.
-    private var lastRound: [String: AuditTally] = [:]
+    /// By the name of the cache.
+    private var rounds: [String: AuditRounds] = [:]
     private var retry = AuditRecord.shortestRetry
     /// The failure that was told last, so that it is told once.
     private var told: String?
@@ -103,23 +101,29 @@ private actor AuditRecord {
         self.logger = logger
     }
 
-    func take(_ batch: Auditor.Batch) {
+    /// - Returns: What the nines of the batch's caches are about.
+    func take(_ batch: Auditor.Batch) -> [String: AuditTally] {
+        var proven: [String: AuditTally] = [:]
         for (cache, tally) in batch.tallies {
-            let own = (round[cache] ?? AuditTally()) + tally
-            round[cache] = own
-            telemetry.audited(cache, tally, proven: .proven(lastRound: lastRound[cache], underWay: own))
+            var own = rounds[cache] ?? AuditRounds()
+            own.add(tally)
+            rounds[cache] = own
+            proven[cache] = own.proven
+            telemetry.audited(cache, tally, proven: own.proven)
         }
         for finding in batch.findings where finding.verdict == .inconsistent {
             logger.error("A cached entry is wrong", metadata: finding.metadata)
         }
         retry = Self.shortestRetry
         told = nil
+        return proven
     }
 
     func roundEnded() {
         telemetry.roundEnded()
-        (lastRound, round) = (round, [:])
-        for (cache, total) in lastRound.sorted(by: { $0.key < $1.key }) {
+        for (cache, own) in rounds.sorted(by: { $0.key < $1.key }) {
+            let total = own.underWay
+            rounds[cache]?.end()
             logger.debug(
                 "Audited a round",
                 metadata: [
@@ -133,6 +137,7 @@ private actor AuditRecord {
     /// - Returns: When to try again.
     func failed(_ error: any Error) -> Duration {
         telemetry.failed()
+        for cache in rounds.keys { rounds[cache]?.breakOff() }
         let text = "\(error)"
         if text != told {
             told = text

@@ -21,8 +21,8 @@ package struct AuditTally: Hashable, Sendable {
 
     /// What has been shown.
     ///
-    /// What could not be told counts as wrong: only entries that differ are ever undecided, so to leave them out would be to choose
-    /// the entries by whether they are right.
+    /// What could not be told counts as wrong: every entry that differs while nobody vouches is among it, so to leave it out would be to
+    /// choose the entries by whether they are right. Some of it may be right, as where a table was locked: less is claimed then, not more.
     package var bound: ErrorRateBound {
         ErrorRateBound(checked: checked + undecided, wrong: inconsistent + undecided)
     }
@@ -30,11 +30,12 @@ package struct AuditTally: Hashable, Sendable {
     /// What the nines are about: the last round that was finished, or the first one so far.
     ///
     /// To look at the same entries again shows nothing more of them. But what is found wrong does not wait for the end of the round
-    /// under way, which may be days off: from then on the worse of the two counts.
+    /// under way, which may be days off: from then on the worse of the two counts. What could not be told does wait: for a moment's
+    /// lock on a table nobody is to be woken.
     package static func proven(lastRound: AuditTally?, underWay: AuditTally) -> AuditTally {
-        guard let lastRound else { return underWay }
-        let (last, current) = (lastRound.bound, underWay.bound)
-        return current.wrong > 0 && current.rate > last.rate ? underWay : lastRound
+        // A round that has shown nothing is none.
+        guard let lastRound, lastRound.bound.checked > 0 else { return underWay }
+        return underWay.inconsistent > 0 && underWay.bound.rate > lastRound.bound.rate ? underWay : lastRound
     }
 
     /// Whether all that was looked at is right; nil where that could not be told, or nothing was held against the database.

@@ -114,7 +114,7 @@ package struct ChangePublisher: Service {
             return
         }
         logger.warning(
-            "The history of changes is not written: freshet watch, top and explain do not see them; invalidation goes on",
+            "The history of changes is not written: watch, top, explain and audit miss it; invalidation goes on",
             metadata: ["error": "\(trouble)"]
         )
     }

@@ -7,7 +7,7 @@ package enum RedisAccess: String, CaseIterable, Sendable {
     case worker
     /// A service with the library, with and without a near cache; `freshet lookup`.
     case reader
-    /// `freshet audit`.
+    /// `freshet audit`, `freshet explain`.
     case auditor
     /// Who only reads the stream of changes.
     case watcher
@@ -35,7 +35,8 @@ package enum RedisAccess: String, CaseIterable, Sendable {
             ]
         case .auditor:
             [
-                "+client|setname", "+exec", "+hkeys", "+hmget", "+multi", "+scan", "+select", "+time", "+xrevrange",
+                "+client|setname", "+exec", "+hkeys", "+hmget", "+multi", "+pttl", "+scan", "+select", "+time",
+                "+xrevrange",
             ]
         case .watcher:
             [

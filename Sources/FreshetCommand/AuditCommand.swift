@@ -20,7 +20,8 @@ struct AuditCommand: AsyncParsableCommand {
             those of the exact upper bound for the share of wrong entries (Clopper and Pearson, 1934) at 95 % confidence.
 
             What is inconsistent is told with the last changes that invalidated it, of the newest 10,000 that the worker keeps in \
-            Redis. Where it keeps none, or XREVRANGE on <prefix>:*.changes is refused, they are unknown: null in JSON.
+            Redis. Where it keeps none, or XREVRANGE on <prefix>:*.changes is refused, they are unknown: null in JSON, where \
+            changes_unknown says why. One whose record was written after the entry was last seen is marked as later.
 
             The role needs freshet_auditor, and SELECT on the attached tables; --repair needs freshet_worker as well.
 
@@ -127,7 +128,7 @@ private final class AuditRun: Sendable {
     private let isEndless: Bool
     private let repairs: Bool
     private let printsJSON: Bool
-    private let history: AuditHistory
+    private let evidence: ChangeEvidence
     private let state = Mutex(AuditSums())
     /// Whether both servers were reached once: before that, whatever is wrong is told, and ends it.
     private let hasBegun = Atomic(false)
@@ -148,9 +149,9 @@ private final class AuditRun: Sendable {
         self.isEndless = isEndless
         self.repairs = repairs
         self.printsJSON = printsJSON
-        history = AuditHistory(settings)
         // Silent: what fails is told once, by the command itself.
         redis = RedisNode(settings.redis, logger: Logger(label: "freshet") { _ in SwiftLogNoOpLogHandler() })
+        evidence = ChangeEvidence(of: settings.namespace, redis: redis)
     }
 
     /// Audits; who follows goes on when a server that could be reached before can be reached again.
@@ -195,6 +196,7 @@ private final class AuditRun: Sendable {
             }
             await auditor.close()
         } catch {
+            state.withLock { $0.breakOffRound() }
             await auditor.close()
             throw error
         }
@@ -208,7 +210,7 @@ private final class AuditRun: Sendable {
         // Before anything is mended, which is a change, too.
         var changes: [String: RecentChanges] = [:]
         for cache in Set(batch.findings.filter { $0.verdict == .inconsistent }.map(\.cache)) {
-            changes[cache] = await history.changes(of: cache)
+            changes[cache] = await evidence.changes(of: cache)
         }
         for finding in batch.findings {
             let recent = finding.verdict == .inconsistent ? changes[finding.cache] : nil

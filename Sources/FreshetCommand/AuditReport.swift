@@ -10,23 +10,22 @@ struct AuditSums: Sendable {
     var reasons: [String: Int] = [:]
     /// How many entries the last round has found in Redis.
     var foundCount = 0
-    private var round = AuditTally()
-    private var lastRound: AuditTally?
+    private var rounds = AuditRounds()
 
     var total: AuditTally { tallies.values.reduce(AuditTally(), +) }
 
     /// What the nines are about.
-    var proven: AuditTally { .proven(lastRound: lastRound, underWay: round) }
+    var proven: AuditTally { rounds.proven }
 
-    mutating func endRound() {
-        lastRound = round
-        round = AuditTally()
-    }
+    mutating func endRound() { rounds.end() }
+
+    /// Ends a round that failed, and that the next one begins again.
+    mutating func breakOffRound() { rounds.breakOff() }
 
     mutating func add(_ batch: Auditor.Batch) {
         for (cache, tally) in batch.tallies {
             tallies[cache] = (tallies[cache] ?? AuditTally()) + tally
-            round = round + tally
+            rounds.add(tally)
         }
         for finding in batch.findings {
             if let reason = finding.verdict.reason { reasons[reason, default: 0] += 1 }
@@ -176,13 +175,15 @@ struct AuditReport {
                     ("postgres", JSON(finding.head.postgres)),
                 ])
             ),
+            ("seen_at_microseconds", JSON(finding.time?.microseconds)),
             ("cached", .array(finding.cached.map(json))),
             ("database", finding.database.map { .array($0.map(json)) } ?? .null),
             ("database_postgres", JSON(finding.postgres)),
             ("difference", finding.difference.map(json) ?? .null),
         ]
         members.append(("journal", finding.journal.map(json) ?? .null))
-        members.append(("changes", changes.map { json($0, of: finding.name) } ?? .null))
+        members.append(("changes", changes.map { json($0, of: finding) } ?? .null))
+        members.append(("changes_unknown", JSON(changes?.reasonUnknown)))
         members.append(("repaired_by_change", JSON(change)))
         return .object(members)
     }
@@ -243,18 +244,12 @@ struct AuditReport {
     }
 
     /// Null where nothing is known, so that nobody takes that for no change.
-    private static func json(_ changes: RecentChanges, of name: EntryName) -> JSON {
+    private static func json(_ changes: RecentChanges, of finding: AuditFinding) -> JSON {
         guard case .known(let entries) = changes else { return .null }
         return .object([
             ("records", .integer(Int64(entries.count))),
-            ("newest", .array(entries.covering(name).reversed().map(json))),
+            ("newest", .array(entries.covering(finding).reversed().map(\.json))),
         ])
-    }
-
-    /// The record as it is stored, and one name more.
-    private static func json(_ change: ExplainReport.Change) -> JSON {
-        // What was read as a record is an object with members.
-        .text("{\"certain\":\(change.isCertain),\(change.entry.line.drop { $0 != "{" }.dropFirst())")
     }
 
     /// - Parameter changes: Of the entry's cache; nil where nobody has asked for them.
@@ -281,6 +276,8 @@ struct AuditReport {
         }
         lines.append(row("cached", "\(finding.cached.map(\.id))"))
         lines.append(row("database", finding.database.map { "\($0.map(\.id))" } ?? "unknown"))
+        let seen = finding.time.map { ", last seen \(Timestamp($0).text())" } ?? ""
+        lines.append(row("loaded", "\(Timestamp(finding.stamp.readAt).text())\(seen)"))
         lines.append(row("stamp", finding.stamp.text))
         lines.append(row("head", finding.head.text))
         let journal = finding.journal?.changes ?? []
@@ -290,24 +287,20 @@ struct AuditReport {
             let line = "\(change.id) \(change.subject) \(change.operation) \(change.keys)"
             lines.append(row("", Redaction.visible(line)))
         }
-        let applied = changes.map { text($0, of: finding.name, terminal) } ?? []
+        let applied = changes.map { text($0, of: finding, terminal) } ?? []
         for (place, line) in applied.enumerated() { lines.append(row(place == 0 ? "changes" : "", line)) }
         if let change { lines.append(row("repair", "change \(change) of the journal")) }
         return lines.joined(separator: "\n")
     }
 
     /// What is known of the changes that invalidated an entry, line by line.
-    private static func text(_ changes: RecentChanges, of name: EntryName, _ terminal: Terminal) -> [String] {
+    private static func text(_ changes: RecentChanges, of finding: AuditFinding, _ terminal: Terminal) -> [String] {
         switch changes {
         case .unknown(let reason): return ["unknown: \(reason)"]
         case .known(let entries):
-            let covering = entries.covering(name)
-            if covering.isEmpty { return ["none of it among the last \(entries.count) in Redis"] }
-            let told = covering.reversed().map { change in
-                let line = ChangeLine(change: change.entry.change).text(terminal)
-                return change.isCertain ? line : "\(line)  \(terminal.style("(perhaps)", .yellow))"
-            }
-            return ["the last \(told.count), the newest first:"] + told
+            let covering = entries.covering(finding)
+            if covering.isEmpty { return ["none of the last \(entries.count) records invalidated it"] }
+            return ["the last \(covering.count), the newest first:"] + covering.reversed().map { $0.text(terminal) }
         }
     }
 
@@ -323,6 +316,19 @@ struct AuditReport {
             }
         let line = Redaction.visible(text.replacing("\n", with: "\\n"))
         return line.count > 120 ? "\(line.prefix(120))…" : line
+    }
+}
+
+extension RecentChanges {
+    /// Why nothing is known; nil where something is.
+    fileprivate var reasonUnknown: String? {
+        if case .unknown(let reason) = self { reason } else { nil }
+    }
+}
+
+extension [ChangeReader.Entry] {
+    fileprivate func covering(_ finding: AuditFinding) -> [CoveringChange] {
+        covering(finding.name.entity, [finding.name.variant], seen: finding.time)
     }
 }
 

@@ -11,20 +11,21 @@ final class AuditSummary: Sendable {
         self.state = state
     }
 
-    @Sendable func take(_ batch: Auditor.Batch) async {
+    /// - Parameter proven: What the nines are about, by the name of the cache.
+    @Sendable func take(_ batch: Auditor.Batch, proven: [String: AuditTally]) async {
         let totals = totals.withLock { totals in
             for (cache, tally) in batch.tallies { totals[cache] = (totals[cache] ?? AuditTally()) + tally }
             return totals
         }
         for cache in batch.tallies.keys {
-            guard let total = totals[cache] else { continue }
+            guard let total = totals[cache], let proven = proven[cache] else { continue }
             state.note(
                 WorkerState.Audit(
                     consistent: total.consistent,
                     inFlight: total.inFlight,
                     inconsistent: total.inconsistent,
                     undecided: total.undecided,
-                    nines: total.bound.nines
+                    nines: proven.bound.nines
                 ),
                 of: cache
             )

@@ -31,11 +31,18 @@ struct ChangeHistory: Sendable {
         do {
             return try result.get()
         } catch let error as RedisServerError where error.code == .wrongType {
-            throw Failure(
-                .configuration,
-                "Redis, \(keys.joined(separator: " or ")): holds something else than a stream of changes; UNLINK it"
-            )
+            throw Failure(noStreamAt: keys)
         }
+    }
+}
+
+extension Failure {
+    /// Something else lies under the key of a stream, or of one of several.
+    init(noStreamAt keys: [String]) {
+        self.init(
+            .configuration,
+            "Redis, \(keys.joined(separator: " or ")): holds something else than a stream of changes; UNLINK it"
+        )
     }
 }
 

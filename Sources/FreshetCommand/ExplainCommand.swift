@@ -43,9 +43,6 @@ struct ExplainCommand: AsyncParsableCommand {
     @OptionGroup(title: "Settings")
     var options: SettingsOptions
 
-    /// How many of the last changes are told.
-    private static let changesTold = 10
-
     func run() async throws {
         let settings = try options.resolve()
         let entity = Entity(detector)
@@ -74,37 +71,17 @@ struct ExplainCommand: AsyncParsableCommand {
         await redis.close()
         let (view, truths) = try result.get()
         let changes = try await ChangeHistory(settings, caches: [.workflows]).reading { reader in
-            try await Self.changes(of: entity, variants, in: reader)
+            // No more, so that a long stream does not fill the memory.
+            try await reader.history(upTo: reader.end(), atMost: ChangePublisher.defaultLength) { change in
+                change.coverage(of: entity, variants) != .no
+            }
         }
+        .covering(entity, variants, seen: view.time)
         let report = ExplainReport(detector: detector, view: view, truths: try? truths.get(), changes: changes)
         try Terminal.write(json ? report.json.line : report.text(Terminal.standardOutput()))
         // What Redis holds is told all the same.
         _ = try truths.get()
         if report.isWrong { throw ExitStatus.unwell.exitCode }
-    }
-
-    /// The last changes that invalidated a key, and where those are few, the last that may have: in their order.
-    private static func changes(
-        of entity: Entity,
-        _ variants: [Variant]?,
-        in reader: ChangeReader
-    ) async throws -> [ExplainReport.Change] {
-        func coverage(_ change: AppliedChange) -> InvalidatedScopes.Coverage {
-            let invalidated = change.invalidated
-            let covered = variants?.map { invalidated.covers(entity, $0) } ?? [invalidated.covers(entity)]
-            // Of a pass it is known what all its changes did, not which of them.
-            if covered.contains(.yes) { return invalidated.isOfPass ? .perhaps : .yes }
-            return covered.contains(.perhaps) ? .perhaps : .no
-        }
-        let end = try await reader.end()
-        func last(_ count: Int, _ wanted: InvalidatedScopes.Coverage) async throws -> [ExplainReport.Change] {
-            try await reader.history(upTo: end, atMost: count) { coverage($0) == wanted }
-                .map { ExplainReport.Change(entry: $0, isCertain: wanted == .yes) }
-        }
-        let certain = try await last(changesTold, .yes)
-        guard certain.count < changesTold else { return certain }
-        let others = try await last(changesTold - certain.count, .perhaps)
-        return (certain + others).sorted { $0.entry.id < $1.entry.id }
     }
 
     private static func truths(

@@ -1,5 +1,4 @@
 import Audit
-import ChangeFeed
 import InvalidationWorker
 import Keyspace
 
@@ -10,13 +9,7 @@ struct ExplainReport {
     /// What the database says; nil where it could not be asked.
     let truths: Auditor.Truths?
     /// The last changes that invalidated the key, or may have, the oldest first.
-    let changes: [Change]
-
-    /// A change, and whether it is known to have invalidated the key.
-    struct Change {
-        var entry: ChangeReader.Entry
-        var isCertain: Bool
-    }
+    let changes: [CoveringChange]
 
     /// Whether a reader is served something that the database does not say and no change explains.
     var isWrong: Bool { truths?.findings.values.contains { $0.verdict == .inconsistent } == true }
@@ -52,7 +45,8 @@ struct ExplainReport {
             ("foreign", .bool(view.isForeign)),
             ("expires_in_seconds", view.timeToLive.map { .number($0.seconds) } ?? .null),
             ("entries", .array(view.entries.map(json))),
-            ("changes", .array(changes.reversed().map(json))),
+            ("seen_at_microseconds", .integer(view.time.microseconds)),
+            ("changes", .array(changes.reversed().map(\.json))),
             (
                 "journal",
                 truths.map { truths in
@@ -101,12 +95,6 @@ struct ExplainReport {
         ])
     }
 
-    /// The record as it is stored, and one name more.
-    private func json(_ change: Change) -> JSON {
-        // What was read as a record is an object with members.
-        .text("{\"certain\":\(change.isCertain),\(change.entry.line.drop { $0 != "{" }.dropFirst())")
-    }
-
     // MARK: Text
 
     func text(_ terminal: Terminal) -> String {
@@ -138,10 +126,7 @@ struct ExplainReport {
             lines.append(row("journal", truths.journal.count == 0 ? "empty" : "\(truths.journal.count) waiting"))
         }
         lines.append(row("changes", changes.isEmpty ? "none known" : "the last \(changes.count)"))
-        lines += changes.reversed().map { change in
-            let line = "  \(ChangeLine(change: change.entry.change).text(terminal))"
-            return change.isCertain ? line : "\(line)  \(terminal.style("(perhaps)", .yellow))"
-        }
+        lines += changes.reversed().map { "  \($0.text(terminal))" }
         return lines.joined(separator: "\n")
     }
 
@@ -162,7 +147,10 @@ struct ExplainReport {
             let age = entry.age.map { ", \(StatusReport.age($0.seconds)) old" } ?? ""
             lines.append(row("stored", "\(size) bytes\(age)"))
         }
-        if let stamp = entry.stamp { lines.append(row("stamp", stamp.text)) }
+        if let stamp = entry.stamp {
+            lines.append(row("loaded", Timestamp(stamp.readAt).text()))
+            lines.append(row("stamp", stamp.text))
+        }
         if let rows = entry.rows { lines.append(row("cached", Self.list(rows))) }
         guard let database = truths?.rows[entry.name] else {
             return lines + [row("database", truths == nil ? "unknown" : "no reader asks for this entry")]

@@ -35,8 +35,8 @@ struct RunCommand: AsyncParsableCommand {
             With --audit-rate, cached entries are held against the database beside the work, round after round: what is wrong \
             is logged as an error with its evidence, and counted. Give it a role of its own, as freshet audit --help says.
 
-            The last changes are kept in Redis, in a stream beside the cache, for freshet watch, top and explain. A Redis that is \
-            full keeps none, and is invalidated all the same.
+            The last changes are kept in Redis, in a stream beside the cache, for freshet watch, top, explain and audit. A Redis \
+            that is full keeps none, and is invalidated all the same.
 
             EXAMPLE
               $ export FRESHET_POSTGRES=postgresql://app_worker@db.example/app

@@ -1,4 +1,5 @@
 import Glibc
+import Keyspace
 
 /// A moment of the calendar in UTC, to the microsecond.
 struct Timestamp: Hashable, Sendable {
@@ -30,5 +31,12 @@ struct Timestamp: Hashable, Sendable {
     private static func padded(_ number: Int, _ width: Int) -> String {
         let digits = String(number)
         return String(repeating: "0", count: max(0, width - digits.count)) + digits
+    }
+}
+
+extension Timestamp {
+    /// A moment by the clock of Redis.
+    init(_ time: RedisTime) {
+        self.init(microsecondsSince1970: time.microseconds)
     }
 }

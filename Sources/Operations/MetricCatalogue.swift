@@ -126,7 +126,7 @@ package enum MetricCatalogue {
         .init(
             "freshet_audit_nines",
             .gauge,
-            "How many nines the last round of the audit has shown, or the one under way where that finds worse.",
+            "How many nines the last round of the audit has shown; a wrong entry of the next lowers it at once.",
             labels: ["cache"]
         ),
         .init("freshet_audit_rounds_total", .counter, "Walks of the audit through all that is cached."),

@@ -90,7 +90,7 @@ package final class WorkerState: Sendable {
         package var inFlight = 0
         package var inconsistent = 0
         package var undecided = 0
-        /// How many nines that shows.
+        /// How many nines its last round has shown, or the one under way once an entry of it is wrong.
         package var nines = 0.0
         /// When it last looked.
         package var at: ContinuousClock.Instant

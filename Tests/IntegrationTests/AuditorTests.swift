@@ -390,7 +390,7 @@ import Testing
                 redis: scenario.redis,
                 configuration: scenario.auditConfiguration(history: history),
                 logger: log.logger
-            ) { batch in
+            ) { batch, _ in
                 for finding in batch.findings { arrivals.arrive(at: finding.verdict.word) }
             }
             let group = ServiceGroup(services: [service], logger: testLogger)
@@ -434,7 +434,7 @@ import Testing
                 redis: scenario.redis,
                 configuration: scenario.auditConfiguration(),
                 logger: testLogger
-            ) { batch in
+            ) { batch, _ in
                 // Told within the round that the batch is of.
                 guard batch.tallies.values.contains(where: { $0.inconsistent > 0 }) else { return }
                 let nines = try? metrics.expectGauge("freshet_audit_nines", [("cache", "workflows")]).lastValue

@@ -120,6 +120,18 @@ import Testing
                 #expect(lookup.status == .exited(0), "\(lookup)")
                 let audit = try await freshet(["audit", "--all"] + flags(Servers.Roles.auditor, .auditor))
                 #expect(audit.status == .exited(0), "\(audit)")
+                let explain = try await freshet(
+                    ["explain", "--detector", "1"] + flags(Servers.Roles.auditor, .auditor)
+                )
+                #expect(explain.status == .exited(0), "\(explain)")
+                // Of a wrong entry the auditor tells the changes, too.
+                try await scenario.warm([1], [.global])
+                try await scenario.plant([], 1, .global)
+                let wrong = try await freshet(
+                    ["audit", "--all", "--json"] + flags(Servers.Roles.auditor, .auditor)
+                )
+                #expect(wrong.status == .exited(1), "\(wrong)")
+                #expect(wrong.output.contains(#""changes_unknown":null,"repaired_by_change":null"#), "\(wrong)")
                 let log = try await redis.command("ACL", "LOG")
                 #expect(log.isEmpty, "\(log)")
 
