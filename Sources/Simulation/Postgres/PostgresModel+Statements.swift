@@ -253,7 +253,8 @@ extension PostgresModel {
         let gone = execution.workflows.filter { $0.old != nil && $0.old?.id != $0.new?.id }.compactMap(\.old)
         var come = execution.workflows.filter { $0.new != nil && $0.old?.id != $0.new?.id }.compactMap(\.new)
         if flaws.contains(.workflowInsertsIgnored) { come = [] }
-        // A row whose key was changed counts twice, as one that is gone and one that has come.
+        // A row whose key was changed counts twice, as one that is gone and one that has come. What the triggers infer from some of the
+        // rows of a large statement needs no model: these change all that they touch.
         if kept.count + gone.count + come.count > escalationRows {
             let ids = (kept.compactMap(\.new) + gone + come).map(\.id)
             journal(transaction, "workflow", "escalation", workflows: ids, rows: execution.workflows.count)

@@ -111,7 +111,8 @@ final class ReaderActor: @unchecked Sendable {
         } catch {
             guard !process.isDead, !world.scheduler.isOver else { return }
             world.trace { "\(process.name) is told nothing of \(question): \(error)" }
-            let isDue = error is SessionLost || isImpatient && (error as? CacheError)?.code == .deadlineExceeded
+            let isLate = (error as? CacheError)?.code == .deadlineExceeded && deadline.map { $0 <= process.now } == true
+            let isDue = error is SessionLost || isLate
             if !isDue || world.plan.isCalm {
                 world.checker.violate(.answered, "\(process.name) is told nothing of \(question): \(error)")
             }
