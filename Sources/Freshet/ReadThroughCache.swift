@@ -387,7 +387,7 @@ public final class ReadThroughCache<Key: Hashable & Sendable, Value: Sendable>: 
             }
         }
         async let loaded = isShared ? fly(own) { try await self.loadAndFill($0) } : loadAlone(own)
-        async let awaited = fly(held) { try await self.awaitOthers($0) }
+        async let awaited = fly(held) { try await self.awaitOthers($0, load: self.loadAndFill) }
         async let awaitedAlone = awaitAlone(heldWhileDegraded)
         async let others = unstamped.isEmpty ? [:] : queue.values(of: unstamped).values
         return try await loaded.merging(awaited) { first, _ in first }
@@ -424,11 +424,22 @@ public final class ReadThroughCache<Key: Hashable & Sendable, Value: Sendable>: 
         return Dictionary(uniqueKeysWithValues: loaded.map { ($0.key.key, $0.value) })
     }
 
-    /// Waits for what other processes load, while nobody vouches: how old an entry may be counts from the caller's own lookup, so what
-    /// one has found does for no other.
+    /// Waits for what other processes load, while nobody vouches.
+    ///
+    /// How old an entry may be counts from the caller's own lookup, so what one has found does for no other. What does not come is
+    /// loaded together.
     private func awaitAlone(_ flightKeys: [FlightKey]) async throws -> [Key: Value] {
         guard !flightKeys.isEmpty else { return [:] }
-        let found = try await awaitOthers(flightKeys)
+        let found = try await awaitOthers(flightKeys) { [flights, telemetry] keys in
+            let loaded = try await flights.values(
+                of: keys,
+                joined: { telemetry.shared(count: $0) },
+                load: { try await self.loadAndFill($0) }
+            )
+            // A load that was joined may be of others' keys as well, and of these under other generations.
+            let asked = Set(keys)
+            return loaded.filter { asked.contains($0.key) }
+        }
         return Dictionary(uniqueKeysWithValues: found.map { ($0.key.key, $0.value) })
     }
 
@@ -485,7 +496,10 @@ public final class ReadThroughCache<Key: Hashable & Sendable, Value: Sendable>: 
     }
 
     /// Waits for the values that other processes are loading, and loads what does not come.
-    private func awaitOthers(_ flightKeys: [FlightKey]) async throws -> [FlightKey: Value] {
+    private func awaitOthers(
+        _ flightKeys: [FlightKey],
+        load: @Sendable ([FlightKey]) async throws -> [FlightKey: Value]
+    ) async throws -> [FlightKey: Value] {
         var poll = PollInterval(least: .milliseconds(2), greatest: .milliseconds(50))
         let end = surroundings.now + options.sharing.wait
         let asked = Dictionary(uniqueKeysWithValues: flightKeys.map { ($0.key, $0) })
@@ -510,23 +524,19 @@ public final class ReadThroughCache<Key: Hashable & Sendable, Value: Sendable>: 
             telemetry.awaited(count: keys.count - misses.count)
             var own: [FlightKey] = []
             for claimed in try await claim(misses) where !claimed.isHeld {
-                guard var flightKey = missing.removeValue(forKey: claimed.key) else { continue }
-                flightKey.claim = claimed.claim
+                guard var before = missing.removeValue(forKey: claimed.key) else { continue }
+                before.claim = claimed.claim
                 // The one before has failed, or was bumped: it is up to us, under what was read just now, all of it or nothing. The
                 // stamp of one read and the Postgres of another would let what this one answers pass for what that one promised.
-                if let stamp = claimed.stamp {
-                    flightKey.stamp = stamp
-                    flightKey.postgres = claimed.miss.postgres
-                }
-                own.append(flightKey)
+                own.append(flightKey(of: claimed) ?? before)
             }
             guard !own.isEmpty else { continue }
-            for (flightKey, value) in try await loadAndFill(own) {
+            for (flightKey, value) in try await load(own) {
                 if let asked = asked[flightKey.key] { values[asked] = value }
             }
         }
         if !missing.isEmpty {
-            values.merge(try await loadAndFill(Array(missing.values))) { first, _ in first }
+            values.merge(try await load(Array(missing.values))) { first, _ in first }
         }
         return values
     }
