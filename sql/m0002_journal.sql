@@ -70,7 +70,7 @@ CREATE TABLE freshet.setting (
 COMMENT ON TABLE freshet.setting IS
     'notify: auto (off where max_prepared_transactions > 0), on, off. '
     'hints: on, off; whether a notification carries the facts of a row with few keys, for every role that listens to read. '
-    'escalation_rows: a statement that changes more rows than this invalidates everything.';
+    'escalation_rows: a statement that changes more rows than this, or touches more and seems to, invalidates everything.';
 INSERT INTO freshet.setting (name, value) VALUES ('notify', 'auto'), ('hints', 'on'), ('escalation_rows', '10000');
 GRANT SELECT ON freshet.setting TO freshet_worker;
 

@@ -5,7 +5,7 @@
 -- a transition table to a trigger of one event only. A statement costs one journal row, however many rows it changes
 -- (an UPDATE of keys: up to three). A statement that changes nothing, or no rows, journals nothing. One that
 -- changes more rows than the setting escalation_rows journals a single "escalation", which invalidates everything; so does
--- one that touches more, where it changed all of the first hundred.
+-- one that touches more, where it changed all of a hundred of them.
 -- Row level: for the subscriber of a logical replication, whose apply process fires row triggers only. One journal
 -- row a changed row, and no escalation.
 --
@@ -271,9 +271,9 @@ $frame$;
 
     -- UPDATE joins the rows before and after, which takes longest of all that is done here. So it is avoided
     --   where there is one row that kept its keys, as there most often is: it is a pair.
-    --   where a large statement changed all of the first rows that it touched: then it is taken to have changed as many as it
-    --   touched. Both tables have them in the order of the update; where they had not, this would find too few pairs, and all
-    --   would be read.
+    --   where a large statement changed the first fifty rows that it touched and those at the limit: then it is taken to have
+    --   changed all in between. Where what had been changed before is left alone, the rest of the table comes first. Both
+    --   sides have the order of the update; where they had not, this would find too few pairs, and all would be read.
     declare_update constant text := $declare$    touched_rows bigint;
     is_read boolean;
 $declare$;
@@ -289,8 +289,16 @@ $declare$;
             changed_rows := touched_rows;
             SELECT pg_catalog.bool_and(COALESCE((o.*) OPERATOR(pg_catalog.*<>) (n.*), false))
             INTO is_read
-            FROM (SELECT * FROM old_rows LIMIT 100) AS o
-            FULL JOIN (SELECT * FROM new_rows LIMIT 100) AS n ON {{key| AND |o.<column> = n.<column>}};
+            FROM (
+                (SELECT * FROM old_rows LIMIT 50)
+                UNION ALL
+                (SELECT * FROM old_rows OFFSET GREATEST(journaling.row_limit - 49, 0) LIMIT 50)
+            ) AS o
+            FULL JOIN (
+                (SELECT * FROM new_rows LIMIT 50)
+                UNION ALL
+                (SELECT * FROM new_rows OFFSET GREATEST(journaling.row_limit - 49, 0) LIMIT 50)
+            ) AS n ON {{key| AND |o.<column> = n.<column>}};
         END IF;
         IF is_read IS NOT TRUE THEN@read@
         END IF;$read$;

@@ -1021,9 +1021,9 @@ $frame$;
 
     -- UPDATE joins the rows before and after, which takes longest of all that is done here. So it is avoided
     --   where there is one row that kept its keys, as there most often is: it is a pair.
-    --   where a large statement changed all of the first rows that it touched: then it is taken to have changed as many as it
-    --   touched. Both tables have them in the order of the update; where they had not, this would find too few pairs, and all
-    --   would be read.
+    --   where a large statement changed the first fifty rows that it touched and those at the limit: then it is taken to have
+    --   changed all in between. Where what had been changed before is left alone, the rest of the table comes first. Both
+    --   sides have the order of the update; where they had not, this would find too few pairs, and all would be read.
     declare_update constant text := $declare$    touched_rows bigint;
     is_read boolean;
 $declare$;
@@ -1039,8 +1039,16 @@ $declare$;
             changed_rows := touched_rows;
             SELECT pg_catalog.bool_and(COALESCE((o.*) OPERATOR(pg_catalog.*<>) (n.*), false))
             INTO is_read
-            FROM (SELECT * FROM old_rows LIMIT 100) AS o
-            FULL JOIN (SELECT * FROM new_rows LIMIT 100) AS n ON {{key| AND |o.<column> = n.<column>}};
+            FROM (
+                (SELECT * FROM old_rows LIMIT 50)
+                UNION ALL
+                (SELECT * FROM old_rows OFFSET GREATEST(journaling.row_limit - 49, 0) LIMIT 50)
+            ) AS o
+            FULL JOIN (
+                (SELECT * FROM new_rows LIMIT 50)
+                UNION ALL
+                (SELECT * FROM new_rows OFFSET GREATEST(journaling.row_limit - 49, 0) LIMIT 50)
+            ) AS n ON {{key| AND |o.<column> = n.<column>}};
         END IF;
         IF is_read IS NOT TRUE THEN@read@
         END IF;$read$;
@@ -1512,7 +1520,7 @@ END)
 
 ALTER TABLE freshet.setting OWNER TO freshet_owner;
 
-COMMENT ON TABLE freshet.setting IS 'notify: auto (off where max_prepared_transactions > 0), on, off. hints: on, off; whether a notification carries the facts of a row with few keys, for every role that listens to read. escalation_rows: a statement that changes more rows than this invalidates everything.';
+COMMENT ON TABLE freshet.setting IS 'notify: auto (off where max_prepared_transactions > 0), on, off. hints: on, off; whether a notification carries the facts of a row with few keys, for every role that listens to read. escalation_rows: a statement that changes more rows than this, or touches more and seems to, invalidates everything.';
 
 CREATE VIEW freshet.setting_in_force AS
  SELECT s.escalation_rows,
