@@ -20,9 +20,9 @@ public struct ReadToken: Hashable, Sendable {
 
     /// The token of one transaction, by its id of 64 bits.
     ///
-    /// - Parameter postgres: What `freshet.identity()` says where it was committed. Without it a token made after a failover can
-    ///   be taken for applied too early, where the promoted server counts from below what the old one had reached, until the
-    ///   worker's first pass on the new one.
+    /// - Parameter postgres: What `freshet.identity()` says where it was committed. Without it a token made after a failover or a
+    ///   crash can be taken for applied too early, where the server that goes on counts from below what the one before had
+    ///   reached, until the worker's first pass on it.
     public init(transaction: UInt64, postgres: String? = nil) {
         content = .transaction(transaction)
         self.postgres = postgres
