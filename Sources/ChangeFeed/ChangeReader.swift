@@ -23,7 +23,7 @@ package struct ChangeReader: Sendable {
     private let redis: any RedisClient
     private let keys: [String]
 
-    private static let entriesPerPage = 500
+    static let entriesPerPage = 500
     private static let blockTime = Duration.seconds(1)
     private static let retryInterval = Duration.milliseconds(250)
 

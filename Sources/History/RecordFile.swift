@@ -9,7 +9,8 @@ import Synchronization
 public final class RecordFile: Sendable {
     private let descriptor: Int32
     private let path: String
-    private let turn = Mutex(())
+    /// Whether a write has failed, perhaps halfway: nothing comes behind that either.
+    private let hasFailed = Mutex(false)
 
     /// A file that is not there yet.
     ///
@@ -41,11 +42,13 @@ public final class RecordFile: Sendable {
     ///
     /// - Throws: ``RecordFailure``.
     public func append(_ bytes: [UInt8]) throws {
-        try turn.withLock { _ in
+        try hasFailed.withLock { hasFailed in
+            guard !hasFailed else { throw RecordFailure(path: path, number: EIO) }
             var rest = bytes[...]
             while !rest.isEmpty {
                 let count = rest.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
-                guard count > 0 else { throw RecordFailure(path: path, number: errno) }
+                hasFailed = count <= 0
+                guard !hasFailed else { throw RecordFailure(path: path, number: errno) }
                 rest = rest.dropFirst(count)
             }
         }

@@ -14,9 +14,9 @@ struct ChangeReaderTests {
         }
     }
 
-    @Test func `a history whose pages do not go back has an end`() async throws {
+    @Test(.timeLimit(.minutes(1))) func `a history whose pages do not go back has an end`() async throws {
         let entry = RedisReply.array([.bulk(Array("5-0".utf8)), .null])
-        let page = RedisReply.array(Array(repeating: entry, count: 500))
+        let page = RedisReply.array(Array(repeating: entry, count: ChangeReader.entriesPerPage))
         let reader = ChangeReader([.workflows], redis: RepeatingRedis(reply: page))
         let end = try await reader.end()
         #expect(try await reader.history(upTo: end).isEmpty)

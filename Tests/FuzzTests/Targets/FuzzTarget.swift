@@ -60,8 +60,7 @@ func require(_ condition: Bool, _ message: @autoclosure () -> String) throws {
 /// Holds what a person is told against the rule: one line, and nothing on it that a terminal would obey.
 func requireLine(_ text: String) throws {
     let isPlain = !text.unicodeScalars.contains {
-        $0.properties.generalCategory == .control || $0.properties.generalCategory == .lineSeparator
-            || $0.properties.generalCategory == .paragraphSeparator
+        [.control, .format, .lineSeparator, .paragraphSeparator].contains($0.properties.generalCategory)
     }
     try require(isPlain && !text.isEmpty, "not one plain line: \(text.debugDescription)")
 }
