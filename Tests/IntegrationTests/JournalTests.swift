@@ -36,8 +36,10 @@ import Testing
         }
     }
 
-    /// What the first hundred tell, large statements are judged by, where it is the same of all of them.
-    @Test func `of a large statement that left some of its first rows alone, all rows are looked at`() async throws {
+    /// The first fifty rows and those at the limit stand for all, where a statement has changed each of them.
+    @Test func `of a large statement that left some of its rows alone, all are looked at, or a hundred stand for them`()
+        async throws
+    {
         try await Scenario.run { scenario in
             try await scenario.insert(detectors: [], workflows: (1...400).map { ($0, 5) })
             try await scenario.execute("UPDATE freshet.setting SET value = '200' WHERE name = 'escalation_rows'")
@@ -54,13 +56,15 @@ import Testing
             try await rename("id > 199")
             try await scenario.execute("CLUSTER workflow_engine_workflow USING workflow_engine_workflow_pkey")
             try await rename("id <= 100")
+            try await scenario.execute("CLUSTER workflow_engine_workflow USING workflow_engine_workflow_pkey")
+            try await rename("id <= 50 OR id BETWEEN 152 AND 201")
             #expect(
                 try await scenario.column(
                     """
                     SELECT concat_ws(' ', operation, row_count, pg_catalog.cardinality(workflow_ids))
                     FROM freshet.change WHERE operation <> 'ddl' ORDER BY id
                     """
-                ) == ["update 200 200", "escalation 400", "escalation 400"]
+                ) == ["update 200 200", "escalation 400", "update 100 100", "escalation 400"]
             )
         }
     }
