@@ -52,6 +52,6 @@ public struct RedisURLError: Error, Sendable, Hashable, CustomStringConvertible 
 }
 
 extension Unicode.Scalar {
-    /// Whether a terminal may take it for an order.
-    var isControl: Bool { properties.generalCategory == .control }
+    /// Whether a terminal may take it for an order, or turn what stands behind it around.
+    var isControl: Bool { [.control, .format].contains(properties.generalCategory) }
 }
