@@ -1,5 +1,3 @@
-package import InvalidationWorker
-
 /// A statement of the model that is led by hand, for those who hold the model to a real server.
 package final class SteppedStatement {
     private var progress: PostgresModel.Progress?
@@ -31,12 +29,6 @@ package final class SteppedStatement {
 }
 
 extension PostgresModel {
-    /// A worker's claim, whose transaction is left open; nil where it would have to wait.
-    package func claim(_ request: PumpStateMachine.ClaimRequest, _ transaction: Transaction) -> Claim? {
-        let execution = ClaimExecution(request, transaction)
-        return advance(execution, collapseThreshold: 100_000) == .done ? execution.claim : nil
-    }
-
     /// Begins a transaction; one that reads in one snapshot takes it now.
     package func begin(_ isolation: Isolation, snapshotNow: Bool) -> Transaction {
         let transaction = begin(isolation)
