@@ -258,11 +258,11 @@ final class Daemon: Sendable {
         return String(decoding: list, as: UTF8.self).split(separator: " ").compactMap { pid_t($0) }
     }
 
-    /// Blocks until a process that was sent SIGSTOP has stopped or gone: microseconds, a second at most.
+    /// Blocks until a process that was sent SIGSTOP has stopped or gone: microseconds, half a minute at most.
     ///
     /// waitid() would report it for our own child only, and only once; the state in /proc is there for all.
     private static func awaitStop(of process: pid_t) {
-        let deadline = ContinuousClock.now + .seconds(1)
+        let deadline = ContinuousClock.now + .seconds(30)
         while ContinuousClock.now < deadline {
             guard let status = try? readFile("/proc/\(process)/stat"),
                 let afterName = String(decoding: status, as: UTF8.self).split(separator: ")").last

@@ -17,7 +17,13 @@ public final class LocalProgram: Sendable {
     private let environment: [String: String]
     private let folder: ServiceFolder
     private let logger: Logger
-    private let daemon = Mutex<Daemon?>(nil)
+    private let state = Mutex(State())
+
+    private struct State {
+        var daemon: Daemon?
+        /// Whether somebody is ending it: then it does not end by itself.
+        var isBeingEnded = false
+    }
 
     /// A program that is not running yet.
     ///
@@ -39,17 +45,19 @@ public final class LocalProgram: Sendable {
     }
 
     /// The process; nil while it is stopped.
-    public var processIdentifier: Int32? { daemon.withLock { $0?.processIdentifier } }
+    public var processIdentifier: Int32? { state.withLock { $0.daemon?.processIdentifier } }
 
     /// How it ended by itself, in words; nil where it has not.
-    public var ending: String? { daemon.withLock { $0?.progress.ending }.map { "\($0)" } }
+    public var ending: String? {
+        state.withLock { $0.isBeingEnded ? nil : $0.daemon?.progress.ending }.map { "\($0)" }
+    }
 
     /// What it wrote to standard output and standard error in all its runs.
     public func log() throws -> String { String(decoding: try readFile(folder.file(Daemon.logName)), as: UTF8.self) }
 
     /// Starts it, again or for the first time.
     public func start() async throws {
-        guard daemon.withLock({ $0 == nil }) else {
+        guard state.withLock({ $0.daemon == nil }) else {
             throw LocalServiceError(.misuse, "\(executable) is running already: stop it first")
         }
         let started = try await Daemon.launch(
@@ -62,11 +70,11 @@ public final class LocalProgram: Sendable {
                 folder: folder
             )
         )
-        daemon.withLock { $0 = started }
+        state.withLock { $0.daemon = started }
     }
 
     private func running() throws(LocalServiceError) -> Daemon {
-        guard let running = daemon.withLock({ $0 }) else {
+        guard let running = state.withLock({ $0.daemon }) else {
             throw LocalServiceError(.notRunning, "\(executable) is not running: start it first")
         }
         return running
@@ -77,20 +85,30 @@ public final class LocalProgram: Sendable {
     /// - Returns: How it ended, in words; nil where it exited with 0.
     @discardableResult
     public func stop() async throws -> String? {
-        let running = try running()
-        running.resume()
-        running.send(SIGTERM)
-        let ending = try await running.ended(within: Self.timeLimit)
-        daemon.withLock { $0 = nil }
+        let ending = try await end { running in
+            running.resume()
+            running.send(SIGTERM)
+        }
         return ending == .exited(0) ? nil : "\(ending)"
     }
 
     /// Kills it (SIGKILL), and waits until it has gone.
     public func kill() async throws {
+        _ = try await end { $0.kill() }
+    }
+
+    private func end(_ demand: (Daemon) -> Void) async throws -> Daemon.Ending {
         let running = try running()
-        running.kill()
-        _ = try await running.ended(within: Self.timeLimit)
-        daemon.withLock { $0 = nil }
+        state.withLock { $0.isBeingEnded = $0.daemon?.progress.ending == nil }
+        demand(running)
+        do {
+            let ending = try await running.ended(within: Self.timeLimit)
+            state.withLock { $0 = State() }
+            return ending
+        } catch {
+            state.withLock { $0.isBeingEnded = false }
+            throw error
+        }
     }
 
     /// Stops it where it stands (SIGSTOP).
@@ -107,7 +125,7 @@ public final class LocalProgram: Sendable {
     ///
     /// Idempotent; works in a cancelled task.
     public func destroy() async {
-        if let daemon = daemon.withLock({ $0.take() }) {
+        if let daemon = state.withLock({ $0.daemon.take() }) {
             daemon.kill()
             do {
                 _ = try await daemon.ended(within: .seconds(5))

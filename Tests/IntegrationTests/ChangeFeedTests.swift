@@ -115,9 +115,10 @@ import Testing
             }
             let links = try await history("--table", "link", "--application", "two")
             #expect(links.count == 1)
-            for part in ["link delete", "4 rows", "two (\(Servers.Roles.writer))", "1:global+5, 2:global+5", " ms"] {
+            for part in ["link delete", "4 rows", "two (\(Servers.Roles.writer))", "1:global+5, 2:global+5"] {
                 #expect(links.first?.contains(part) == true, "\(links)")
             }
+            #expect(links.first?.contains(/\d m?s\b/) == true, "\(links)")
             #expect(try await history("--detector", "2", "--application", "one").isEmpty)
             let last = try await history("--last", "2", "--application", "one", "two", "--json")
             #expect(try last.map { try record($0).table } == ["link", "detector"])

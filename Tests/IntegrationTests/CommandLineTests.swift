@@ -314,17 +314,17 @@ import Testing
     }
 
     @Test func `the dry run is SQL that psql runs`() async throws {
-        let servers = try await Servers.shared()
-        let database = "t\(UInt64.random(in: .min ... .max))"
-        try await servers.postgres.createDatabase(database)
-        let target = ["--postgres", servers.postgres.connectionString(database: database)]
+        // Its roles belong to the cluster: not on the shared server.
+        let server = try await LocalPostgres.start()
+        let target = ["--postgres", server.connectionString()]
         let script = try await freshet(["migrate", "--no-attach", "--dry-run"] + target)
         #expect(script.status == .exited(0))
-        try await servers.postgres.psql(script.output, database: database)
+        try await server.psql(script.output)
         #expect(try await freshet(["migrate", "--no-attach"] + target).output == "up to date\n")
         let removal = try await freshet(["migrate", "--uninstall", "--dry-run"] + target)
-        try await servers.postgres.psql(removal.output, database: database)
+        try await server.psql(removal.output)
         try await freshet(["status"] + target).isMistake(78, "freshet migrate")
+        await server.destroy()
     }
 
     @Test func `the worker waits for servers that are away and leaves when it is told to`() async throws {

@@ -493,7 +493,7 @@ import Testing
             try await scenario.execute("UPDATE workflow_engine_datasource SET date_updated = now()")
             try await scenario.execute("UPDATE workflow_engine_workflow SET environment_id = 6")
             try await scenario.drain(worker)
-            #expect(try await scenario.trust() == .healthy)
+            try await scenario.reach(.healthy)
             #expect(try await scenario.read(11, .environment(6)).ids == [10])
             try await scenario.warm([11], [.environment(6), .environment(7)])
             try await scenario.execute("UPDATE workflow_engine_workflow SET environment_id = 7")

@@ -76,19 +76,21 @@ import Testing
             options.breaker.failures = 2
             options.breaker.pause = .seconds(2)
             options.breaker.longestPause = .seconds(2)
-            let reader = try scenario.reader(redis: node, options: options)
-            _ = try await reader.workflows(ofDetectors: [1])
+            let probe = RedisProbe(node)
+            let reader = try scenario.reader(redis: probe, options: options)
+            _ = try await eventually("Redis to answer") {
+                try await reader.workflows(ofDetectors: [1]).trust == .healthy ? true : nil
+            }
             try redis.suspend()
-            var slow = 0
+            let (asked, start) = (probe.sent.count, ContinuousClock.now)
             for _ in 0..<20 {
-                let start = ContinuousClock.now
                 let answer = try await reader.workflows(ofDetectors: [1])
                 #expect(answer.trust == .unreachable)
                 #expect(answer.workflows.map(\.id) == [10])
-                if start.duration(to: .now) >= .milliseconds(400) { slow += 1 }
             }
-            // Two that open it, and a probe where the twenty took longer than a pause.
-            #expect((2...4).contains(slow))
+            // Two that open it, and a probe for each pause that the twenty took.
+            let pauses = Int(start.duration(to: .now) / options.breaker.pause)
+            #expect((2...2 + pauses).contains(probe.sent.count - asked))
             try redis.resume()
             _ = try await eventually("Redis to be asked again") {
                 try await reader.workflows(ofDetectors: [1]).trust == .healthy ? true : nil

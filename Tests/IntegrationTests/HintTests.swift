@@ -15,6 +15,7 @@ import Testing
         try await Scenario.run { scenario in
             try await scenario.insert(detectors: [1, 2], workflows: [(10, nil), (11, 5)])
             let worker = try await scenario.startWorker(hears: true)
+            try await hintsAreHeard(scenario)
             try await worker.catchUp()
             try await scenario.warm([1, 2], [.environment(5)])
             #expect(try await scenario.read(1, .environment(5)).environment == .hit)
@@ -156,6 +157,7 @@ import Testing
         try await Scenario.run { scenario in
             try await scenario.insert(detectors: [1, 2], workflows: [(11, 5)])
             let worker = try await scenario.startWorker(hears: true) { $0.pollInterval = .seconds(600) }
+            try await hintsAreHeard(scenario)
             try await body(scenario, worker)
         }
     }
@@ -182,6 +184,17 @@ import Testing
         }
     }
 
+    /// Waits until a session for hints listens: then it has asked for the tables.
+    private func hintsAreHeard(_ scenario: Scenario) async throws {
+        let admin = scenario.admin
+        _ = try await eventually("the session for hints to listen") {
+            let found = try await admin.query(
+                Self.sessionForHints("count(*)") + " AND query LIKE '%freshet.attachment%'"
+            )
+            return try found.int64(0, 0) == 1 ? true : nil
+        }
+    }
+
     /// Of one worker, the session that listens and does not lead.
     private static func sessionForHints(_ what: String) -> String {
         """
@@ -195,7 +208,14 @@ import Testing
     private func loseSessionForHints(of scenario: Scenario) async throws {
         // No role but superusers gets another.
         try await scenario.execute("ALTER DATABASE \(scenario.database) CONNECTION LIMIT 1")
-        try await scenario.execute(Self.sessionForHints("pg_terminate_backend(pid, 20000)"))
+        // It may be about to answer something.
+        let admin = scenario.admin
+        _ = try await eventually("the session for hints to be ended") {
+            let ended = try await admin.query(
+                Self.sessionForHints("count(*) FILTER (WHERE pg_terminate_backend(pid, 20000))")
+            )
+            return try ended.int64(0, 0) == 1 ? true : nil
+        }
     }
 
     private func rename(_ detector: Int, to name: String) -> String {
@@ -220,14 +240,7 @@ import Testing
             try await worker.gate.stopped(at: .committing)
             try await scenario.execute(rename(2, to: "b"))
             try await scenario.execute("ALTER DATABASE \(scenario.database) CONNECTION LIMIT -1")
-            let admin = scenario.admin
-            _ = try await eventually("the session for hints to be back") {
-                // It listens first, and asks for the tables then.
-                let found = try await admin.query(
-                    Self.sessionForHints("count(*)") + " AND query NOT LIKE '%LISTEN%'"
-                )
-                return try found.int64(0, 0) == 1 ? true : nil
-            }
+            try await hintsAreHeard(scenario)
             worker.gate.open(.committing)
             _ = try await eventually("the change to be claimed", within: .seconds(20)) {
                 worker.reports.dropFirst(count).reduce(0) { $0 + $1.rowCount } == 1 ? true : nil

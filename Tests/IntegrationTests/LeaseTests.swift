@@ -19,8 +19,9 @@ import Testing
             try await scenario.insert(detectors: [1], workflows: [(10, nil), (11, 5)])
             let worker = try await scenario.startWorker()
             try await worker.catchUp()
-            try await scenario.warm([1], [.environment(5)])
-            #expect(try await scenario.read(1, .environment(5)).environment == .hit)
+            _ = try await eventually("a hit") {
+                try await scenario.read(1, .environment(5)).environment == .hit ? true : nil
+            }
             try await body(scenario, worker)
         }
     }
@@ -99,8 +100,9 @@ import Testing
             try await scenario.insert(detectors: [1], workflows: [(10, nil), (11, 5)])
             try await PausableWorker.run(for: scenario, leaseSeconds: 1) { process in
                 try await scenario.reach(.healthy)
-                try await scenario.warm([1], [.environment(5)])
-                #expect(try await scenario.read(1, .environment(5)).environment == .hit)
+                _ = try await eventually("a hit") {
+                    try await scenario.read(1, .environment(5)).environment == .hit ? true : nil
+                }
                 for round in 1...3 {
                     try process.send(SIGSTOP)
                     try await scenario.execute(

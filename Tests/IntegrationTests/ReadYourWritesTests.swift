@@ -15,7 +15,7 @@ import Testing
     ) async throws {
         var options = CacheOptions()
         options.tokenWait = tokenWait
-        try await Scenario.run(options: options) { scenario in
+        try await Scenario.run(limits: KeyspaceLimits(lease: .seconds(60)), options: options) { scenario in
             try await scenario.insert(detectors: [1], workflows: [(10, nil), (11, 5)])
             let worker = try await scenario.startWorker(hears: false)
             try await worker.catchUp()

@@ -14,7 +14,8 @@ import Testing
     private static let detectors: ClosedRange<Int64> = 1...2_000
 
     @Test func `after a bump of the namespace four processes of fifty readers load each key about once`() async throws {
-        try await Scenario.run(alone: true) { scenario in
+        // Who reads without a promise loads by itself what another loads for longer than that.
+        try await Scenario.run(limits: KeyspaceLimits(lease: .seconds(60)), alone: true) { scenario in
             try await scenario.execute(
                 """
                 INSERT INTO workflow_engine_detector (id) SELECT generate_series(1, \(Self.detectors.upperBound));
@@ -42,7 +43,7 @@ import Testing
                 for _ in 1...4 {
                     group.addTask { try await runThisProgram(filter: "StampedeTests.*one of the processes", places) }
                 }
-                _ = try await eventually("four processes to be ready") {
+                _ = try await eventually("four processes to be ready", within: .seconds(120)) {
                     try await scenario.command("GET", .string("\(prefix) ready")).int64 == 4 ? true : nil
                 }
                 try await scenario.command("SET", .string("\(prefix) go"), "1")
@@ -126,7 +127,7 @@ import Testing
     @Test func `misses of different keys within a short window share one query`() async throws {
         try await scenario { scenario in
             var options = CacheOptions()
-            options.loads.window = .milliseconds(300)
+            options.loads.window = .seconds(4)
             let reader = try scenario.reader(options: options)
             let calls = scenario.loads.calls.count
             try await withThrowingTaskGroup(of: [Int64].self) { group in

@@ -199,7 +199,7 @@ struct DemoSteps {
         try await stage.worker.start()
         let vouched = started.duration(to: .now)
         let told = stage.worker.events.entries(from: place).map(\.event)
-        let after = try await stage.read(found.detector, in: environment)
+        let after = try await vouchedFor(found.detector, environment)
 
         try tell([
             ("before", before, []),
@@ -244,7 +244,7 @@ struct DemoSteps {
         }
         try await stage.worker.vouched(from: next)
         let after = try await stage.read(found.detector, in: environment)
-        let again = try await stage.read(found.detector, in: environment)
+        let again = try await settled(found.detector, environment)
         try tell([
             ("before", before, []),
             ("at once", early, before.workflows),
@@ -395,6 +395,16 @@ struct DemoSteps {
         try await show(watch, before: before, after: try await stage.read(watch.detector, in: watch.environment))
     }
 
+    /// What a reader gets from a cache that somebody vouches for.
+    private func vouchedFor(_ detector: Int64, _ environment: DetectorEnvironment) async throws -> DemoReading {
+        for _ in 0..<10 {
+            let reading = try await stage.read(detector, in: environment)
+            if reading.trust == .healthy { return reading }
+            try await stage.worker.vouched(from: stage.worker.events.end)
+        }
+        return try await stage.read(detector, in: environment)
+    }
+
     /// What a reader gets who has read before: a hit, from a cache that somebody vouches for.
     private func settled(_ detector: Int64, _ environment: DetectorEnvironment) async throws -> DemoReading {
         for _ in 0..<10 {
@@ -420,7 +430,8 @@ struct DemoSteps {
         } else {
             try screen.note(line)
         }
-        let isReread = after.source != .hit
+        // An entry that nobody vouches for, and that is too old for that, was not touched: what was bumped is told as that.
+        let isReread = after.source != .hit && after.source != .miss(.degraded)
         try expect(
             watch.effect == .reread ? "a miss, then \(watch.expectation)" : "a hit, \(watch.expectation)",
             after

@@ -65,7 +65,7 @@ final class Load: Sendable {
                 let connection = try await scenario.connect(user: Servers.Roles.writer)
                 do {
                     // Whoever waits longer for a lock fails, and with it the test.
-                    try await connection.run(script: "SET lock_timeout = '2s'; SET freshet.notify = auto")
+                    try await connection.run(script: "SET lock_timeout = '20s'; SET freshet.notify = auto")
                     while !isStopping.load(ordering: .relaxed) {
                         try await connection.run(script: Self.change(of: writer))
                         arrivals.arrive(at: .committed)

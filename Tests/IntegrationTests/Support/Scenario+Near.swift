@@ -33,7 +33,7 @@ struct NearReader: Sendable {
     /// Reads until a lookup is not answered from memory, and returns that answer.
     @discardableResult
     func coolsDown(
-        within limit: Duration = .seconds(5),
+        within limit: Duration = .seconds(20),
         _ detector: Int64 = 1,
         _ environment: DetectorEnvironment = .environment(5)
     ) async throws -> (ids: [Int64], trust: Trust) {
