@@ -81,15 +81,25 @@ struct HeadStore: Sendable {
     ///   next pass sees that by the mark.
     func apply(_ plans: [PassPlan]) async throws -> [PassOutcome] {
         let runs = plans.enumerated().flatMap { place, plan in
-            plan.passes.map { (place: place, batch: batch(bucket: $0.bucket, pass: $0.pass, in: plan.namespace)) }
+            plan.passes.map { Run(plan: place, namespace: plan.namespace, bucket: $0.bucket, pass: $0.pass) }
         }
         var outcomes = Array(repeating: PassOutcome(), count: plans.count)
-        for start in stride(from: 0, to: runs.count, by: Self.scriptsPerPipeline) {
-            let part = runs[start..<min(start + Self.scriptsPerPipeline, runs.count)]
-            for (run, replies) in zip(part, try await redis.send(part.map(\.batch))) {
-                for reply in replies { try outcomes[run.place].add(reply) }
+        func send(_ batches: [RedisBatch], of runs: ArraySlice<Run>) async throws {
+            for (run, replies) in zip(runs, try await redis.send(batches)) {
+                for reply in replies { try outcomes[run.plan].add(reply) }
             }
         }
+        guard !runs.isEmpty else { return outcomes }
+        var part = runs.prefix(Self.scriptsOfTheFirstPipeline)
+        var batches = batches(of: part)
+        while part.endIndex < runs.endIndex {
+            let following = runs[part.endIndex...].prefix(Self.scriptsPerPipeline)
+            // Written down while the server runs those before.
+            async let next = self.batches(of: following)
+            try await send(batches, of: part)
+            (part, batches) = (following, await next)
+        }
+        try await send(batches, of: part)
         return outcomes
     }
 
@@ -97,16 +107,27 @@ struct HeadStore: Sendable {
     ///
     /// A script of 100 entities takes about 1 ms, so that even a large batch stays far below the time limit of a call.
     private static let scriptsPerPipeline = 64
+    /// Few, so that the server has something to do while the rest is written down.
+    private static let scriptsOfTheFirstPipeline = 16
 
-    private func batch(bucket: Int, pass: BucketPass, in namespace: CacheNamespace) -> RedisBatch {
-        let nonce = surroundings.next()
-        var batch = RedisBatch(key: namespace.headKey(bucket: bucket))
-        batch.append(
-            Self.apply,
-            keys: pass.keys(bucket: bucket, in: namespace),
-            arguments: pass.arguments(nonce: nonce, limits: limits).map { RedisArgument($0) }
-        )
-        return batch
+    /// One run of the script.
+    private struct Run: Sendable {
+        var plan: Int
+        var namespace: CacheNamespace
+        var bucket: Int
+        var pass: BucketPass
+    }
+
+    private func batches(of runs: ArraySlice<Run>) -> [RedisBatch] {
+        runs.map { run in
+            var batch = RedisBatch(key: run.namespace.headKey(bucket: run.bucket))
+            batch.append(
+                Self.apply,
+                keys: run.pass.keys(bucket: run.bucket, in: run.namespace),
+                arguments: run.pass.arguments(nonce: surroundings.next(), limits: limits).map { RedisArgument($0) }
+            )
+            return batch
+        }
     }
 }
 

@@ -108,7 +108,7 @@ package struct JournalView: Sendable {
         let found = try await connection.query(
             """
             SELECT 'change', cache, subject, operation, application_name, user_name, row_count,
-                (extract(epoch FROM changed_at) * 1000000)::bigint, NULL, NULL, \(columns.joined(separator: ", ")),
+                \(Journal.microseconds("changed_at")), NULL, NULL, \(columns.joined(separator: ", ")),
                 id, xid::text
             FROM freshet.change WHERE coalesce(cache, $1) = $1
             ORDER BY id DESC LIMIT \(isCollapsed ? Int64(changesShown) : resolvedRows)

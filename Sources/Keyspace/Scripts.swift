@@ -191,12 +191,12 @@ extension KeyspaceScript {
                 if chain ~= known or tonumber(number) < tonumber(least) then return {'fenced', mark, postgres} end
             end
 
-            local nonce = ARGV[9]
-            local entities, variants, absent, damaged = bump(3, 10, nonce, ARGV[10], ARGV[11])
+            local raised = raising(ARGV[9])
+            local entities, variants, absent, damaged = bump(3, 10, raised, ARGV[10], ARGV[11])
 
             local generation = redis.call('HGET', head, 'gen')
             if ARGV[8] == '1' or not generation then
-                generation = raised(generation, nonce)
+                generation = raised(generation)
                 redis.call('HSET', head, 'gen', generation)
                 -- The head changes in every pass. This tells who keeps entries in memory that now none of them is valid.
                 redis.call('SET', KEYS[2], generation)
@@ -224,7 +224,7 @@ extension KeyspaceScript {
             -- A full Redis lets the writes behind it pass. What is no hash the next pass removes.
             local opening = redis.pcall('HDEL', KEYS[1], '-')
             if type(opening) == 'table' and opening.err then return opening end
-            local entities, variants, absent, damaged = bump(2, 5, ARGV[4], ARGV[5], ARGV[6])
+            local entities, variants, absent, damaged = bump(2, 5, raising(ARGV[4]), ARGV[5], ARGV[6])
             local mark = ARGV[3]
             if ARGV[1] ~= '' and redis.call('HGET', KEYS[1], 'hinted') == ARGV[1] then mark = ARGV[2] end
             redis.call('HSET', KEYS[1], 'hinted', mark)
@@ -234,14 +234,26 @@ extension KeyspaceScript {
 
     /// What bumps entities: those of KEYS from a place on, each as the argument so many places behind says.
     private static let bumping = """
-        local function raised(current, nonce)
-            local counter = current and tonumber(string.match(current, '^(%d+)%.%x+$'))
-            -- From 2^53 on a double no longer counts by one.
-            if not counter or counter >= 9007199254740992 then counter = 0 end
-            return string.format('%.0f.%s', counter + 1, nonce)
+        -- Gives generations that follow others: the counter rises by one, with the nonce of the run.
+        local function raising(nonce)
+            -- Many have the same counter, and reading and writing a number takes as long as changing a key.
+            local risen = {}
+            return function(current)
+                local digits = current and string.match(current, '^%d+') or ''
+                local known = risen[digits]
+                if not known then
+                    local counter = tonumber(digits) or 0
+                    -- From 2^53 on a double no longer counts by one.
+                    if counter >= 9007199254740992 then counter = 0 end
+                    known = string.format('%.0f.%s', counter + 1, nonce)
+                    risen[digits] = known
+                end
+                return known
+            end
         end
 
-        local function bump(first, behind, nonce, timeToLive, variantsPerEntity)
+        local function bump(first, behind, raised, timeToLive, variantsPerEntity)
+            local call, pcall, keys, arguments = redis.call, redis.pcall, KEYS, ARGV
             -- A generation for each variant, and an entry. Bumps of variants that nobody asks for leave generations too, so
             -- beyond that the whole entity is bumped: one field is left. Also where all variants have a generation already: fills count on
             -- room after any bump.
@@ -264,36 +276,37 @@ extension KeyspaceScript {
             end
             -- The keys that are removed, many by one command, and the generations that entities then begin with.
             local gone, risenKeys, risenGenerations = {}, {}, {}
-            for index = first, #KEYS do
-                local key, spec = KEYS[index], ARGV[index + behind]
-                local generations, entries = named(spec).generations, named(spec).entries
-                local current = redis.pcall('HMGET', key, unpack(generations))
+            for index = first, #keys do
+                local key, spec = keys[index], arguments[index + behind]
+                local names = named(spec)
+                local generations, entries = names.generations, names.entries
+                local current = pcall('HMGET', key, unpack(generations))
                 if current.err then
                     gone[#gone + 1] = key
                     damaged = damaged + 1
                 elseif not current[1] then
                     absent = absent + 1
-                elseif spec == '*' or redis.call('HLEN', key) + #entries > limit then
+                elseif spec == '*' or call('HLEN', key) + #entries > limit then
                     gone[#gone + 1] = key
                     entities = entities + 1
-                    risenKeys[entities], risenGenerations[entities] = key, raised(current[1], nonce)
+                    risenKeys[entities], risenGenerations[entities] = key, raised(current[1])
                 elseif #entries > 0 then
                     local risen = {}
                     for place = 2, #generations do
                         risen[2 * place - 3] = generations[place]
-                        risen[2 * place - 2] = raised(current[place], nonce)
+                        risen[2 * place - 2] = raised(current[place])
                     end
-                    redis.call('HDEL', key, unpack(entries))
-                    redis.call('HSET', key, unpack(risen))
+                    call('HDEL', key, unpack(entries))
+                    call('HSET', key, unpack(risen))
                     variants = variants + #entries
                 end
             end
             for start = 1, #gone, 1000 do
-                redis.call('UNLINK', unpack(gone, start, math.min(start + 999, #gone)))
+                call('UNLINK', unpack(gone, start, math.min(start + 999, #gone)))
             end
             for place, key in ipairs(risenKeys) do
-                redis.call('HSET', key, 'g', risenGenerations[place])
-                redis.call('PEXPIRE', key, timeToLive)
+                call('HSET', key, 'g', risenGenerations[place])
+                call('PEXPIRE', key, timeToLive)
             end
             return entities, variants, absent, damaged
         end

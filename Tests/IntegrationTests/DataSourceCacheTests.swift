@@ -31,6 +31,31 @@ import Testing
         #expect(second.mistakes == [])
     }
 
+    @Test func `a backlog of one cache collapses beside that of another, which is resolved`() async throws {
+        try await DataSourceStage.run { stage in
+            let scenario = stage.scenario
+            try await stage.insert(sources: [1, 2], detectors: [11, 12])
+            try await scenario.insert(detectors: [], workflows: [(10, nil)])
+            let before = try await scenario.startWorker()
+            try await scenario.drain(before)
+            try await before.stop()
+            for number in 1...6 {
+                try await scenario.execute("UPDATE workflow_engine_workflow SET name = '\(number)' WHERE id = 10")
+            }
+            for type in ["a", "b"] {
+                try await scenario.execute("UPDATE workflow_engine_datasource SET type = '\(type)' WHERE id = 1")
+            }
+            let worker = try await scenario.startWorker { $0.collapseThreshold = 5 }
+            try await scenario.drain(worker)
+            #expect(try await scenario.journalDepth() == 0)
+            let collapsed = worker.reports.filter { $0.namespace == scenario.namespace }
+            #expect(collapsed.map(\.rowCount) == [6] && collapsed.map(\.scopes) == [ScopeSet([.namespace])])
+            let resolved = worker.reports.filter { $0.namespace != scenario.namespace }
+            #expect(resolved.map(\.rowCount) == [2] && resolved.map(\.changes.count) == [2])
+            #expect(resolved.allSatisfy { !$0.scopes.coversNamespace && !$0.scopes.isEmpty })
+        }
+    }
+
     /// A statement, and for which of the source ids 1, 2 and 3 it must be read again.
     struct Change: CustomTestStringConvertible, Sendable {
         var testDescription: String

@@ -136,7 +136,7 @@ import Testing
             for statement in [
                 "pg_try_advisory_lock", "LISTEN freshet_change", "INSERT INTO freshet.incarnation",
                 "freshet.notify_enabled()",
-                "freshet.identity()", "WITH seen AS MATERIALIZED", "UPDATE freshet.fence", "FROM freshet.attachment",
+                "freshet.identity()", "WITH counted AS MATERIALIZED", "UPDATE freshet.fence", "FROM freshet.attachment",
                 "public.workflow_engine_detectorworkflow", "public.workflow_engine_datasourcedetector",
             ] {
                 #expect(log.contains { $0.contains("app_worker@app") && $0.contains(statement) }, "\(statement)")

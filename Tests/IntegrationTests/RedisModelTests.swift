@@ -16,7 +16,7 @@ struct RedisModelTests {
     private static let hintMarks = ["00000000000000c1 9", "00000000000000c1 10", "00000000000000c2 1"]
     private static let generations = [
         "1.0000000000000001", "2.00000000000000a2", "9007199254740992.00000000000000ff", "zero", "03.0000000000000001",
-        "",
+        "", "7.garbage", "12", "18446744073709551616.00000000000000ff",
     ]
 
     @Test func `random commands and scripts do the same to the model and to a real server`() async throws {

@@ -276,17 +276,10 @@ extension RedisModel {
     }
 
     private func raised(_ current: [UInt8]?, _ nonce: [UInt8]) -> [UInt8] {
-        var counter: UInt64 = 0
-        if let current, let dot = current.firstIndex(of: UInt8(ascii: ".")), dot > 0, dot + 1 < current.count,
-            current[..<dot].allSatisfy({ (0x30...0x39).contains($0) }),
-            current[(dot + 1)...].allSatisfy({
-                (0x30...0x39).contains($0) || (0x61...0x66).contains($0) || (0x41...0x46).contains($0)
-            })
-        {
-            counter = UInt64(text(Array(current[..<dot]))) ?? .max
-            // From 2^53 on a double no longer counts by one.
-            if counter >= 9_007_199_254_740_992 { counter = 0 }
-        }
+        let digits = current.map { $0.prefix { (0x30...0x39).contains($0) } } ?? []
+        var counter = digits.isEmpty ? 0 : UInt64(text(Array(digits))) ?? .max
+        // From 2^53 on a double no longer counts by one.
+        if counter >= 9_007_199_254_740_992 { counter = 0 }
         return flawed(Array("\(counter + 1).".utf8) + nonce)
     }
 
