@@ -166,9 +166,9 @@ let package = Package(
         .executableTarget(
             name: "Benchmarks",
             dependencies: [
-                "CAllocationCount", "CHiredis", "CLibPQ", "Freshet", "FreshetPostgres", "Keyspace", "LocalServices",
-                "Postgres",
-                "Redis", "Surroundings", argumentParser, logging, subprocess,
+                "CAllocationCount", "CHiredis", "CLibPQ", "Freshet", "FreshetPostgres", "InvalidationWorker",
+                "Keyspace",
+                "LocalServices", "Postgres", "Redis", "Surroundings", argumentParser, logging, subprocess,
             ],
             swiftSettings: settings
         ),

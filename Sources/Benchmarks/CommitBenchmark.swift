@@ -35,7 +35,9 @@ struct CommitBenchmark: Benchmark {
         do {
             var bars: [Bar] = []
             for change in Self.changes { bars += try await alone(change, on: stage) }
-            for rate in [1, 100, 1_000] { bars += try await together(rate: rate, on: stage) }
+            for change in Self.sharedChanges {
+                for rate in change.rates { bars += try await together(change, rate: rate, on: stage) }
+            }
             await stage.end()
             return bars
         } catch {
@@ -113,49 +115,109 @@ struct CommitBenchmark: Benchmark {
 
     // MARK: Many clients
 
-    private static let clientCount = 8
+    /// A kind of change that each of several clients makes to what is its own.
+    private struct SharedChange: Sendable {
+        var name: String
+        /// How many changes a second there are in all.
+        var rates: [Int]
+        /// The statement on the tables of a schema; the number counts up for each client.
+        var sql: @Sendable (_ schema: String, _ client: Int, _ number: Int) -> String
+        /// Whose keys that raises.
+        var detectors: @Sendable (_ client: Int, _ number: Int) -> ClosedRange<Int64>
+        var limits: (median: Double, p99: Double)
+    }
 
-    /// Eight clients, each with ten detectors of its own, at so many changes a second in all.
-    private func together(rate: Int, on stage: CommitStage) async throws -> [Bar] {
-        let seconds = rate == 1 ? 24 : 5
+    private static let sharedChanges = [
+        SharedChange(
+            name: "detector",
+            rates: [1, 100, 1_000],
+            sql: { schema, client, number in
+                let id = CommitStage.detectors(of: client).lowerBound + Int64(number % 10)
+                return "UPDATE \(schema).workflow_engine_detector SET enabled = NOT enabled WHERE id = \(id)"
+            },
+            detectors: { .only(CommitStage.detectors(of: $0).lowerBound + Int64($1 % 10)) },
+            limits: (1.5, 2)
+        ),
+        SharedChange(
+            name: "link",
+            rates: [100, 1_000],
+            sql: { schema, client, number in
+                let id = CommitStage.detectors(of: client).lowerBound + Int64(number % 10)
+                return (number / 10).isMultiple(of: 2)
+                    ? "INSERT INTO \(schema).workflow_engine_detectorworkflow (detector_id, workflow_id) VALUES (\(id), 3)"
+                    : "DELETE FROM \(schema).workflow_engine_detectorworkflow WHERE detector_id = \(id) AND workflow_id = 3"
+            },
+            detectors: { .only(CommitStage.detectors(of: $0).lowerBound + Int64($1 % 10)) },
+            limits: (1.5, 2)
+        ),
+        SharedChange(
+            name: "workflow of 10 detectors",
+            rates: [100],
+            sql: { schema, client, _ in
+                "UPDATE \(schema).workflow_engine_workflow SET enabled = NOT enabled WHERE id = \(CommitStage.workflow(of: client))"
+            },
+            detectors: { client, _ in CommitStage.detectors(of: client) },
+            limits: (2.5, 2.5)
+        ),
+    ]
+
+    /// Eight clients, in turns with the floor.
+    private func together(_ change: SharedChange, rate: Int, on stage: CommitStage) async throws -> [Bar] {
+        // At one a second it takes a while until there are a hundred.
+        let (slices, seconds) = rate == 1 ? (4, 25) : (5, 1)
         var times: [CommitStage.Side: [CommitClient.Sample]] = [:]
-        for side in [CommitStage.Side.floor, .ours] {
-            times[side] = try await withThrowingTaskGroup(of: [CommitClient.Sample].self) { tasks in
-                for client in 0..<Self.clientCount {
-                    tasks.addTask {
-                        try await stage.onThread {
-                            try Self.samples(of: client, rate: rate, seconds: seconds, on: stage, side)
+        var made: [CommitStage.Side: [Int]] = [:]
+        for _ in 0..<slices {
+            for side in [CommitStage.Side.floor, .ours] {
+                let before = made[side] ?? Array(repeating: 0, count: CommitStage.clientCount)
+                let samples = try await withThrowingTaskGroup(of: (Int, [CommitClient.Sample]).self) { tasks in
+                    for (client, number) in before.enumerated() {
+                        tasks.addTask {
+                            try await stage.onThread {
+                                (
+                                    client,
+                                    try Self.samples(
+                                        of: change,
+                                        by: client,
+                                        from: number,
+                                        rate: rate,
+                                        seconds: seconds,
+                                        on: stage,
+                                        side
+                                    )
+                                )
+                            }
                         }
                     }
+                    return try await tasks.reduce(into: [:]) { $0[$1.0] = $1.1 }
                 }
-                return try await tasks.reduce(into: []) { $0 += $1 }
+                made[side] = before.enumerated().map { $1 + (samples[$0]?.count ?? 0) }
+                times[side, default: []] += samples.values.joined()
             }
         }
-        return Self.bars(times, "detector, 8 clients, \(rate) a second", (1.5, 2))
+        return Self.bars(times, "\(change.name), \(CommitStage.clientCount) clients, \(rate) a second", change.limits)
     }
 
     private static func samples(
-        of client: Int,
+        of change: SharedChange,
+        by client: Int,
+        from first: Int,
         rate: Int,
         seconds: Int,
         on stage: CommitStage,
         _ side: CommitStage.Side
     ) throws -> [CommitClient.Sample] {
-        // What the ids of a client's detectors begin with: 600 to 609 are those of the first.
-        let connection = try stage.client(side, prefixText: "\(60 + client)")
-        let period = Duration.seconds(1) * clientCount / rate
+        let connection = try stage.client(side, prefixText: CommitStage.prefixText(of: client))
+        let period = Duration.seconds(1) * CommitStage.clientCount / rate
         // Each begins a share of the period later than the one before it.
-        var next = ContinuousClock.now + period * client / clientCount
+        var next = ContinuousClock.now + period * client / CommitStage.clientCount
         let end = ContinuousClock.now + .seconds(seconds)
         var samples: [CommitClient.Sample] = []
         while next < end {
-            let detector = Int64(10 * (60 + client) + samples.count % 10)
-            let sql = stage.sql(
-                "UPDATE \(side.schema).workflow_engine_detector SET enabled = NOT enabled WHERE id = \(detector)",
-                changing: .only(detector),
-                side
-            )
-            let keys = stage.keys(of: .only(detector), side)
+            let number = first + samples.count
+            let detectors = change.detectors(client, number)
+            let sql = stage.sql(change.sql(side.schema, client, number), changing: detectors, side)
+            let keys = stage.keys(of: detectors, side)
             Stopwatch.block(until: next)
             samples.append(try connection.sample(sql, changing: keys))
             next += period

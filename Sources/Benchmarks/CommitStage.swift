@@ -34,10 +34,24 @@ struct CommitStage: Sendable {
 
     private static let detectors = Array(Int64(100)...699) + Array(10_000...13_999)
 
-    /// Detectors, the workflows of 1, 10 and 1,000 of them, and one that is linked and unlinked.
+    /// How many clients change something at once, each of them what is its own: ten detectors, and a workflow of these.
+    static let clientCount = 8
+
+    /// What the ids of a client's detectors begin with: 600 to 609 are those of the first.
+    static func prefixText(of client: Int) -> String { "\(60 + client)" }
+
+    static func detectors(of client: Int) -> ClosedRange<Int64> {
+        let first = Int64(10 * (60 + client))
+        return first...(first + 9)
+    }
+
+    static func workflow(of client: Int) -> Int { 100 + client }
+
+    /// Detectors, the workflows of 1, 10 and 1,000 of them, one that is linked and unlinked, and those of the clients.
     private static let rows: String = {
-        let workflows = [1, 10, 1_000].flatMap { count in (0..<workflowCount(of: count)).map { workflow(of: count, $0) }
+        var workflows = [1, 10, 1_000].flatMap { count in (0..<workflowCount(of: count)).map { workflow(of: count, $0) }
         }
+        workflows += (0..<clientCount).map { (workflow(of: $0), detectors(of: $0)) }
         return """
             INSERT INTO workflow_engine_detector (id) SELECT generate_series(100, 699) UNION ALL SELECT generate_series(10000, 13999);
             INSERT INTO workflow_engine_workflow (id) VALUES (3), \(workflows.map { "(\($0.id))" }.joined(separator: ", "));

@@ -1,6 +1,6 @@
-// How fast what is pending is drained, beside a C program that deletes the rows, bumps the same detectors with the same commands, and
-// commits (DrainFloor). Not equal, on purpose: the floor resolves nothing, proves nothing of the triggers, compares no mark, and vouches
-// for nothing.
+// How fast what is pending is drained, beside a C program (DrainFloor) that says the same to Postgres and Redis, and beside one that does
+// the least there can be: that deletes the rows, bumps the same detectors, and commits, resolves nothing, proves nothing of the triggers,
+// compares no mark, and vouches for nothing.
 
 import LocalServices
 
@@ -26,7 +26,7 @@ struct DrainBenchmark: Benchmark {
     private func backlogs(_ stage: DrainStage) async throws -> [Bar] {
         var bars: [Bar] = []
         var perChange: [Int: Double] = [:]
-        for (count, turns) in [(1_000, 15), (10_000, 7), (100_000, 5), (1_000_000, 2)] {
+        for (count, turns) in [(1_000, 15), (10_000, 7), (100_000, 5), (1_000_000, 3)] {
             var drains: [DrainStage.Side: [DrainStage.Drain]] = [:]
             // The first turn warms up, and does not count.
             for turn in (count == 1_000 ? 0 : 1)...turns {
@@ -35,34 +35,43 @@ struct DrainBenchmark: Benchmark {
                     if turn > 0 { drains[side, default: []].append(drain) }
                 }
             }
-            func medians(_ part: (DrainStage.Drain) -> Double) -> (ours: Double, floor: Double) {
-                (Stopwatch.median((drains[.ours] ?? []).map(part)), Stopwatch.median((drains[.floor] ?? []).map(part)))
+            func median(_ part: (DrainStage.Drain) -> Double, of side: DrainStage.Side) -> Double {
+                Stopwatch.median((drains[side] ?? []).map(part))
             }
-            let (ours, floor) = medians(\.time)
+            let ours = median(\.time, of: .ours)
             perChange[count] = ours / Double(count)
             let collapses = count > DrainStage.detectorCount
-            bars.append(
-                Bar(
-                    name: "\(count) changes\(collapses ? ", collapsed" : ""), changes a second / floor",
-                    figure: floor / ours,
-                    limit: .atLeast(0.7),
-                    origin: "\(Self.rate(count, ours)) / \(Self.rate(count, floor)) a second; "
-                        + "\(Int(ours / 1_000)) / \(Int(floor / 1_000)) ms, medians of \(turns)"
+            for (side, what, limit) in [
+                (DrainStage.Side.same, "the same statements in C", Bar.Limit.atLeast(0.7)),
+                (.least, "the least in C", .none),
+            ] {
+                let other = median(\.time, of: side)
+                bars.append(
+                    Bar(
+                        name: "\(count) changes\(collapses ? ", collapsed" : ""), changes a second / \(what)",
+                        figure: other / ours,
+                        limit: limit,
+                        origin: "\(Self.rate(count, ours)) / \(Self.rate(count, other)) a second; "
+                            + "\(Int(ours / 1_000)) / \(Int(other / 1_000)) ms, medians of \(turns)",
+                        measured: Distribution(of: (drains[.ours] ?? []).map(\.time)),
+                        baseline: Distribution(of: (drains[side] ?? []).map(\.time))
+                    )
                 )
-            )
+            }
             guard count == DrainStage.detectorCount else { continue }
             // Where the rest goes.
-            let parts = [
-                ("Postgres", medians(\.postgres)), ("Redis", medians(\.redis)),
-                ("the worker or the floor", medians(\.program)), ("nobody", medians(\.waiting)),
+            let parts: [(String, (DrainStage.Drain) -> Double)] = [
+                ("Postgres", \.postgres), ("Redis", \.redis), ("the worker, or the program in C,", \.program),
+                ("nobody", \.waiting),
             ]
             for (name, part) in parts {
+                let times = DrainStage.Side.allCases.map { "\(Int(median(part, of: $0) / 1_000))" }
                 bars.append(
                     Bar(
                         name: "\(count) changes, the part of the time in which \(name) works",
-                        figure: part.ours / ours,
+                        figure: median(part, of: .ours) / ours,
                         limit: .none,
-                        origin: "\(Int(part.ours / 1_000)) / \(Int(part.floor / 1_000)) ms"
+                        origin: "\(times.joined(separator: " / ")) ms; ours, the same in C, the least in C"
                     )
                 )
             }
@@ -128,7 +137,9 @@ struct DrainBenchmark: Benchmark {
                 name: "a snapshot held open, \(count) dead rows / none, \(what)",
                 figure: held / free,
                 limit: limit,
-                origin: "\(Int(held)) / \(Int(free)) µs, of \(claims.held.count) and \(claims.free.count) claims"
+                origin: "\(Int(held)) / \(Int(free)) µs, of \(claims.held.count) and \(claims.free.count) claims",
+                measured: Distribution(of: claims.held),
+                baseline: Distribution(of: claims.free)
             )
         }
         let (held, free) = (Stopwatch.median(drains.held), Stopwatch.median(drains.free))
@@ -169,42 +180,49 @@ struct DrainBenchmark: Benchmark {
                 + "UPDATE workflow_engine_detector SET enabled = NOT enabled WHERE id = :id;"
         }
         let script = "BEGIN;\n\(statements.joined(separator: "\n"))\nCOMMIT;"
-        for side in [DrainStage.Side.floor, .ours] {
-            try stage.letGo(side)
-            for rate in [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 64_000] {
-                let runs = try await pgbench.runsPerSecond(
-                    of: script,
-                    at: stage.stage.conninfo(),
-                    clients: Self.writers,
-                    seconds: 3,
-                    rate: rate / Self.changesPerTransaction
-                )
-                let lag = try await untilEmpty(stage)
-                let delivered = runs * Double(Self.changesPerTransaction)
-                let lagText = "\(Int(lag / 1_000)) ms behind"
-                if lag > 500_000 {
-                    ends[side] = "at \(Int(delivered)) a second \(lagText)"
-                    break
+        // Each rate is tried by all in turns, and where the writers or a side fail once more: a machine that others use stands still at
+        // times.
+        var sides = DrainStage.Side.allCases
+        for rate in [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 64_000] {
+            for side in sides {
+                try stage.letGo(side)
+                var isOver = true
+                for _ in 1...2 where isOver {
+                    let runs = try await pgbench.runsPerSecond(
+                        of: script,
+                        at: stage.stage.conninfo(),
+                        clients: Self.writers,
+                        seconds: 3,
+                        rate: rate / Self.changesPerTransaction
+                    )
+                    let lag = try await untilEmpty(stage)
+                    let delivered = runs * Double(Self.changesPerTransaction)
+                    let lagText = "\(Int(lag / 1_000)) ms behind"
+                    if lag > 500_000 {
+                        ends[side] = "at \(Int(delivered)) a second \(lagText)"
+                        continue
+                    }
+                    best[side] = max(best[side] ?? 0, delivered)
+                    isOver = delivered < 0.9 * Double(rate)
+                    ends[side] = isOver ? "\(lagText), and the writers can do no more" : lagText
                 }
-                best[side] = max(best[side] ?? 0, delivered)
-                ends[side] = lagText
-                if delivered < 0.9 * Double(rate) {
-                    ends[side] = "\(lagText), and the writers can do no more"
-                    break
-                }
+                try await stage.hold(side, collapses: false)
+                if isOver { sides.removeAll { $0 == side } }
             }
-            try await stage.hold(side, collapses: false)
         }
         try await vacuumByItself(false, stage)
-        let (ours, floor) = (best[.ours] ?? 0, best[.floor] ?? 0)
+        func told(_ side: DrainStage.Side) -> String { "\(Int(best[side] ?? 0)) (\(ends[side] ?? ""))" }
         return [
+            (DrainStage.Side.same, "the same statements in C", Bar.Limit.atLeast(0.7)),
+            (.least, "the least in C", .none),
+        ].map { side, what, limit in
             Bar(
-                name: "changes a second before lag grows / floor",
-                figure: ours / floor,
-                limit: .atLeast(0.7),
-                origin: "\(Int(ours)) (\(ends[.ours] ?? "")) / \(Int(floor)) (\(ends[.floor] ?? ""))"
+                name: "changes a second, \(Self.changesPerTransaction) a transaction, before lag grows / \(what)",
+                figure: (best[.ours] ?? 0) / (best[side] ?? .nan),
+                limit: limit,
+                origin: "\(told(.ours)) / \(told(side))"
             )
-        ]
+        }
     }
 
     /// How long it takes until the journal is empty, in microseconds.

@@ -1,20 +1,36 @@
 import Glibc
+import InvalidationWorker
 import Keyspace
 import LocalServices
+import Logging
+import Postgres
 
-/// The servers of a drain, with the two that take turns in it: our worker, and the floor.
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
+
+/// The servers of a drain, with those that take turns in it: our worker, and the floors.
 ///
 /// Whoever has no turn is stopped where it stands (SIGSTOP).
 struct DrainStage: Sendable {
     /// Who drains.
     enum Side: Hashable, Sendable, CaseIterable {
-        case ours, floor
+        case ours
+        /// A C program with the same statements and scripts.
+        case same
+        /// One that does the least there can be.
+        case least
     }
 
     let stage: WorkerStage
-    private let floor: LocalProgram
-    /// Like `floor`, but bumps the namespace once for all that it deletes.
-    private let collapsingFloor: LocalProgram
+    private let same: LocalProgram
+    private let least: LocalProgram
+    /// Like `least`, but bumps the namespace once for all that it deletes.
+    private let collapsingLeast: LocalProgram
+    /// What `same` reads its statements from.
+    private let folder: String
 
     /// How many detectors there are, and as many rows of the journal are resolved one by one.
     static let detectorCount = 100_000
@@ -31,7 +47,10 @@ struct DrainStage: Sendable {
             // What is measured are passes. And a worker that is stopped while it has asked Redis something takes the answer for lost
             // when it goes on, which costs a pass under way its mark: its sessions with Postgres tell when it is in none.
             try await stage.sendsHints(false)
-            let floors = try [[], ["collapse"]].map { mode in
+            let name = "freshet-drain-\(UInt64.random(in: .min ... .max))"
+            let folder = FileManager.default.temporaryDirectory.appending(path: name).path
+            let files = try await writeStatements(of: stage, to: folder)
+            let floors = try [["same"] + files, [], ["collapse"]].map { mode in
                 try LocalProgram(
                     executable: FreshetProgram.path(of: "DrainFloor"),
                     arguments: [
@@ -39,13 +58,19 @@ struct DrainStage: Sendable {
                     ] + mode
                 )
             }
-            let drains = DrainStage(stage: stage, floor: floors[0], collapsingFloor: floors[1])
+            let drains = DrainStage(
+                stage: stage,
+                same: floors[0],
+                least: floors[1],
+                collapsingLeast: floors[2],
+                folder: folder
+            )
             for floor in floors {
                 try await floor.start()
                 try await FreshetProgram.until("the floor to listen") { try floor.log().contains("ready") }
             }
-            try await drains.hold(.ours, collapses: false)
-            for collapses in [false, true] { try await drains.hold(.floor, collapses: collapses) }
+            for side in Side.allCases { try await drains.hold(side, collapses: false) }
+            try await drains.hold(.least, collapses: true)
             return drains
         } catch {
             await stage.end()
@@ -54,9 +79,36 @@ struct DrainStage: Sendable {
     }
 
     func end() async {
-        await floor.destroy()
-        await collapsingFloor.destroy()
+        for program in [same, least, collapsingLeast] { await program.destroy() }
         await stage.end()
+        do {
+            try FileManager.default.removeItem(atPath: folder)
+        } catch {
+            print("\(folder) is left: \(error)")
+        }
+    }
+
+    /// Writes what a worker says in a pass into files, and returns their paths: settings, claim, script.
+    private static func writeStatements(of stage: WorkerStage, to folder: String) async throws -> [String] {
+        let connection = try await PostgresConnection.connect(
+            PostgresConfiguration(connectionString: stage.conninfo()),
+            logger: Logger(label: "benchmark") { _ in SwiftLogNoOpLogHandler() }
+        )
+        let statements: PassStatements
+        do {
+            statements = try await PassStatements(on: connection)
+        } catch {
+            await connection.close()
+            throw error
+        }
+        await connection.close()
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        let texts = [statements.sessionSettings, statements.claim, KeyspaceScript.apply.source]
+        return try zip(["settings.sql", "claim.sql", "apply.lua"], texts).map { name, text in
+            let path = "\(folder)/\(name)"
+            try Data(text.utf8).write(to: URL(filePath: path))
+            return path
+        }
     }
 
     func postgres() throws -> BarePostgres { try BarePostgres(stage.conninfo()) }
@@ -66,7 +118,8 @@ struct DrainStage: Sendable {
     private func program(_ side: Side, collapses: Bool) -> LocalProgram {
         switch side {
         case .ours: stage.worker
-        case .floor: collapses ? collapsingFloor : floor
+        case .same: same
+        case .least: collapses ? collapsingLeast : least
         }
     }
 
@@ -157,7 +210,7 @@ struct DrainStage: Sendable {
             let redis = try BareRedis(.unix(path: stage.redisPath))
             if collapses {
                 let now = try redis.text("HGET", head, "gen")
-                guard side == .floor || now != before else {
+                guard side == .least || now != before else {
                     throw NotWarm(description: "the namespace was not bumped")
                 }
             } else {

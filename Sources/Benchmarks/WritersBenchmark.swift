@@ -107,13 +107,13 @@ struct WritersBenchmark: Benchmark {
         return bars
     }
 
-    /// How many runs a second each side can do: medians of three turns of two seconds.
+    /// How many runs a second each side can do, in each of three turns of two seconds.
     private static func rates(
         _ sides: [Side],
         of script: @Sendable (String) -> String,
         clients: Int,
         on stage: WorkerStage
-    ) async throws -> [Side: Double] {
+    ) async throws -> [Side: [Double]] {
         let pgbench = try await PgBench()
         var rates: [Side: [Double]] = [:]
         for _ in 1...3 {
@@ -135,16 +135,19 @@ struct WritersBenchmark: Benchmark {
                 }
             }
         }
-        return rates.mapValues(Stopwatch.median)
+        return rates
     }
 
-    private static func bar(_ name: String, _ side: Side, _ rates: [Side: Double], _ limit: Bar.Limit) -> Bar {
-        let (rate, base) = (rates[side] ?? .nan, rates[.without] ?? .nan)
+    private static func bar(_ name: String, _ side: Side, _ rates: [Side: [Double]], _ limit: Bar.Limit) -> Bar {
+        let (mine, others) = (rates[side] ?? [], rates[.without] ?? [])
+        let (rate, base) = (Stopwatch.median(mine), Stopwatch.median(others))
         return Bar(
             name: "\(name), \(side.text) / without",
             figure: rate / base,
             limit: limit,
-            origin: "\(Int(rate)) / \(Int(base)) a second"
+            origin: "\(Int(rate)) / \(Int(base)) a second, medians of \(mine.count)",
+            measured: Distribution(of: mine, unit: "a second"),
+            baseline: Distribution(of: others, unit: "a second")
         )
     }
 
@@ -206,7 +209,9 @@ struct WritersBenchmark: Benchmark {
                 name: "UPDATE of \(Self.workflowCount) workflows, time with triggers / without",
                 figure: with / without,
                 limit: .atMost(1.1),
-                origin: "\(Int(with / 1_000)) / \(Int(without / 1_000)) ms, medians of \(rounds)"
+                origin: "\(Int(with / 1_000)) / \(Int(without / 1_000)) ms, medians of \(rounds)",
+                measured: Distribution(of: times[.with] ?? []),
+                baseline: Distribution(of: times[.without] ?? [])
             )
         ]
     }
