@@ -36,7 +36,8 @@ struct CommitBenchmark: Benchmark {
             var bars: [Bar] = []
             for change in Self.changes { bars += try await alone(change, on: stage) }
             for change in Self.sharedChanges {
-                for rate in change.rates { bars += try await together(change, rate: rate, on: stage) }
+                var made: [CommitStage.Side: [Int]] = [:]
+                for rate in change.rates { bars += try await together(change, rate: rate, made: &made, on: stage) }
             }
             await stage.end()
             return bars
@@ -162,11 +163,17 @@ struct CommitBenchmark: Benchmark {
     ]
 
     /// Eight clients, in turns with the floor.
-    private func together(_ change: SharedChange, rate: Int, on stage: CommitStage) async throws -> [Bar] {
+    ///
+    /// - Parameter made: How many changes each of them has made so far.
+    private func together(
+        _ change: SharedChange,
+        rate: Int,
+        made: inout [CommitStage.Side: [Int]],
+        on stage: CommitStage
+    ) async throws -> [Bar] {
         // At one a second it takes a while until there are a hundred.
         let (slices, seconds) = rate == 1 ? (4, 25) : (5, 1)
         var times: [CommitStage.Side: [CommitClient.Sample]] = [:]
-        var made: [CommitStage.Side: [Int]] = [:]
         for _ in 0..<slices {
             for side in [CommitStage.Side.floor, .ours] {
                 let before = made[side] ?? Array(repeating: 0, count: CommitStage.clientCount)

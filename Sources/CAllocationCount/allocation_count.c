@@ -1,4 +1,4 @@
-// Counts allocations, for the benchmarks alone: a program that links this calls these functions in place of the C library's, as do
+// Counts allocations, for benchmarks and tests alone: a program that links this calls these functions in place of the C library's, as do
 // all libraries that it loads, the Swift runtime among them. They count, and hand on to those of glibc.
 #include <errno.h>
 #include <stddef.h>

@@ -1,3 +1,4 @@
+import CAllocationCount
 import Freshet
 import InvalidationWorker
 import Keyspace
@@ -55,26 +56,80 @@ import Testing
     @Test func `a warm lookup of one detector sends and receives no more than so many bytes`() async throws {
         try await reading(detectors: [1_001]) { scenario, redis, _, lookup in
             for _ in 1...2 { _ = try await lookup.workflows(ofDetectors: [1_001], in: .environment(5)) }
-            let client = RedisNode(try RedisConfiguration(url: redis.url), logger: testLogger)
-            func traffic() async throws -> (received: Int64, sent: Int64) {
-                let text = try await client.send(RedisCommand("INFO", "stats"), key: "").string ?? ""
-                func figure(_ name: String) -> Int64 {
-                    text.split(whereSeparator: \.isNewline).first { $0.hasPrefix("\(name):") }
-                        .flatMap { Int64($0.dropFirst(name.count + 1)) } ?? 0
-                }
-                return (figure("total_net_input_bytes"), figure("total_net_output_bytes"))
-            }
-            let before = try await traffic()
             let lookups: Int64 = 200
-            for _ in 0..<lookups { _ = try await lookup.workflows(ofDetectors: [1_001], in: .environment(5)) }
-            let after = try await traffic()
-            await client.close()
+            let bytes = try await traffic(of: redis) {
+                for _ in 0..<lookups { _ = try await lookup.workflows(ofDetectors: [1_001], in: .environment(5)) }
+            }
             // Counted: 258 and 522 bytes, the answer with two workflows. What the worker's passes and INFO itself add is some bytes a
             // lookup.
-            let (received, sent) = ((after.received - before.received) / lookups, (after.sent - before.sent) / lookups)
-            #expect((200...270).contains(received), "\(received)")
-            #expect((450...540).contains(sent), "\(sent)")
+            #expect((200...270).contains(bytes.received / lookups), "\(bytes)")
+            #expect((450...540).contains(bytes.sent / lookups), "\(bytes)")
         }
+    }
+
+    @Test func `a miss of one detector sends and receives no more than so many bytes`() async throws {
+        try await reading(detectors: Array(Int64(1_001)...1_100)) { _, redis, _, lookup in
+            _ = try await lookup.workflows(ofDetectors: [1_001], in: .environment(5))
+            let bytes = try await traffic(of: redis) {
+                for detector in Int64(1_002)...1_100 {
+                    _ = try await lookup.workflows(ofDetectors: [detector], in: .environment(5))
+                }
+            }
+            // Counted: 1,676 and 324 bytes, of which the two scripts' keys and arguments are most.
+            #expect((1_500...1_800).contains(bytes.received / 99), "\(bytes)")
+            #expect((250...400).contains(bytes.sent / 99), "\(bytes)")
+        }
+    }
+
+    /// How often a lookup allocates memory on the thread that it runs on: the mean of so many.
+    private func allocations(_ lookups: Int, _ lookup: () async throws -> Void) async throws -> Int {
+        let before = allocation_count()
+        for _ in 0..<lookups { try await lookup() }
+        return Int(allocation_count() - before) / lookups
+    }
+
+    @Test func `an answer from memory allocates once, and one from Redis no more than so many times`() async throws {
+        try await Scenario.withOwnRedis(limits: KeyspaceLimits(lease: .seconds(60))) { scenario, _ in
+            try await scenario.insert(detectors: [1], workflows: [(10, nil), (11, 5)])
+            let worker = try await scenario.startWorker(hears: false)
+            try await scenario.drain(worker)
+            try await scenario.withNearReader { near in
+                try await near.warm(1)
+                let count = try await allocations(100) {
+                    _ = try await near.lookup.workflows(ofDetector: 1, in: .environment(5))
+                }
+                #expect(count == 1)
+            }
+            // All of it on the connection's thread.
+            try await withTaskExecutorPreference(scenario.redis.executor) {
+                try await scenario.warm([1], [.environment(5)])
+                let count = try await allocations(100) {
+                    _ = try await scenario.lookup.workflows(ofDetectors: [1], in: .environment(5))
+                }
+                // Counted: 282, in a debug build.
+                #expect((1...310).contains(count), "\(count)")
+            }
+        }
+    }
+
+    /// What Redis receives and sends meanwhile, in bytes.
+    private func traffic(
+        of redis: LocalRedis,
+        _ body: () async throws -> Void
+    ) async throws -> (received: Int64, sent: Int64) {
+        let client = RedisNode(try RedisConfiguration(url: redis.url), logger: testLogger)
+        func figures() async throws -> [Int64] {
+            let text = try await client.send(RedisCommand("INFO", "stats"), key: "").string ?? ""
+            return ["total_net_input_bytes", "total_net_output_bytes"].map { name in
+                text.split(whereSeparator: \.isNewline).first { $0.hasPrefix("\(name):") }
+                    .flatMap { Int64($0.dropFirst(name.count + 1)) } ?? 0
+            }
+        }
+        let before = try await figures()
+        try await body()
+        let after = try await figures()
+        await client.close()
+        return (after[0] - before[0], after[1] - before[1])
     }
 
     // MARK: Worker and writers
@@ -164,6 +219,26 @@ import Testing
             #expect([counts["time"], counts["evalsha"]] == [1, 1], "\(counts)")
             // The head as the pass observes it; and in the script each of two detectors.
             #expect(counts["hmget"] == 3, "\(counts)")
+        }
+    }
+
+    /// A pass over two detectors, and a hint before it.
+    @Test(arguments: [false, true])
+    func `a pass, a hint and what tells of a change are no more than so many bytes`(hears: Bool) async throws {
+        try await counting(hears: hears) { scenario, redis, worker in
+            let passes = worker.gate.steps.count(of: .waiting)
+            let listener = try await scenario.connect()
+            try await listener.run(script: "LISTEN freshet_change")
+            let bytes = try await traffic(of: redis) {
+                try await change(scenario, worker)
+                try await worker.gate.steps.wait(for: .waiting, count: passes + 1)
+            }
+            let payload = try await listener.nextNotification(until: .now + .seconds(20))?.payload ?? ""
+            await listener.close()
+            // Counted: 649 and 896 bytes, with the question how many there were.
+            #expect((hears ? 700...950 : 500...690).contains(bytes.received), "\(bytes)")
+            // Counted: 128 bytes.
+            #expect((1...130).contains(payload.utf8.count), "\(payload)")
         }
     }
 
