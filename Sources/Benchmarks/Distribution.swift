@@ -9,6 +9,9 @@ struct Distribution: Codable, Hashable, Sendable {
     var lowerQuartile: Double
     var upperQuartile: Double
 
+    /// Where more is better, the 99th percentile says nothing of what is rare and bad.
+    private var isTime: Bool { unit.hasSuffix("s") }
+
     /// Nil of no values.
     init?(of values: [Double], unit: String = "µs") {
         guard !values.isEmpty else { return nil }
@@ -27,6 +30,7 @@ struct Distribution: Codable, Hashable, Sendable {
 
 extension Distribution: CustomStringConvertible {
     var description: String {
-        "p99 \(Bar.text(p99)), quartiles \(Bar.text(lowerQuartile)) to \(Bar.text(upperQuartile)) \(unit)"
+        (isTime ? "p99 \(Bar.text(p99)), " : "")
+            + "quartiles \(Bar.text(lowerQuartile)) to \(Bar.text(upperQuartile)) \(unit)"
     }
 }

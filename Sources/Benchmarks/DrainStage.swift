@@ -43,19 +43,22 @@ struct DrainStage: Sendable {
             settings: ["autovacuum": "off", "autovacuum_naptime": "1s", "log_line_prefix": "%a|%i|"],
             tables: "INSERT INTO workflow_engine_detector (id) SELECT generate_series(1, \(detectorCount));"
         )
+        let name = "freshet-drain-\(UInt64.random(in: .min ... .max))"
+        let folder = FileManager.default.temporaryDirectory.appending(path: name).path
+        var floors: [LocalProgram] = []
         do {
             // What is measured are passes. And a worker that is stopped while it has asked Redis something takes the answer for lost
             // when it goes on, which costs a pass under way its mark: its sessions with Postgres tell when it is in none.
             try await stage.sendsHints(false)
-            let name = "freshet-drain-\(UInt64.random(in: .min ... .max))"
-            let folder = FileManager.default.temporaryDirectory.appending(path: name).path
             let files = try await writeStatements(of: stage, to: folder)
-            let floors = try [["same"] + files, [], ["collapse"]].map { mode in
-                try LocalProgram(
-                    executable: FreshetProgram.path(of: "DrainFloor"),
-                    arguments: [
-                        stage.conninfo(), redisPath, stage.namespace.entityKeyPrefix(bucket: 0),
-                    ] + mode
+            for mode in [["same"] + files, [], ["collapse"]] {
+                floors.append(
+                    try LocalProgram(
+                        executable: FreshetProgram.path(of: "DrainFloor"),
+                        arguments: [
+                            stage.conninfo(), redisPath, stage.namespace.entityKeyPrefix(bucket: 0),
+                        ] + mode
+                    )
                 )
             }
             let drains = DrainStage(
@@ -73,19 +76,22 @@ struct DrainStage: Sendable {
             try await drains.hold(.least, collapses: true)
             return drains
         } catch {
+            for floor in floors { await floor.destroy() }
             await stage.end()
+            removeFolder(folder)
             throw error
         }
+    }
+
+    private static func removeFolder(_ path: String) {
+        guard FileManager.default.fileExists(atPath: path) else { return }
+        do { try FileManager.default.removeItem(atPath: path) } catch { print("\(path) is left: \(error)") }
     }
 
     func end() async {
         for program in [same, least, collapsingLeast] { await program.destroy() }
         await stage.end()
-        do {
-            try FileManager.default.removeItem(atPath: folder)
-        } catch {
-            print("\(folder) is left: \(error)")
-        }
+        Self.removeFolder(folder)
     }
 
     /// Writes what a worker says in a pass into files, and returns their paths: settings, claim, script.

@@ -88,7 +88,7 @@ struct Main: AsyncParsableCommand {
         var bars: [Bar] = []
         print("      figure     bar")
         for benchmark in Self.benchmarks where names.isEmpty || names.contains(benchmark.name) {
-            print("\(benchmark.name): equal on both sides is \(benchmark.heldEqual)")
+            print("\(benchmark.name): equal on all sides is \(benchmark.heldEqual)")
             for var bar in try await benchmark.run(on: server) {
                 bar.benchmark = benchmark.name
                 bar.heldEqual = benchmark.heldEqual

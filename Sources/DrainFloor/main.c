@@ -1,4 +1,4 @@
-// The least that it takes to drain the journal, as a C program does it whenever freshet_change is notified.
+// Drains the journal whenever freshet_change is notified, in one of two ways that a program of its own is held against.
 //
 //     DrainFloor CONNINFO REDIS-SOCKET KEY-PREFIX [collapse]
 //
@@ -11,7 +11,8 @@
 //
 // With the same statements as the worker: the files hold the settings of its session, its claim, and its script, which is run for a
 // hundred detectors at a time, each run fenced by the mark of the one before. Changes of the cache workflows are taken for changes of
-// detectors; where the claim has collapsed them, the namespace is bumped.
+// detectors, each of which is bumped as often as it was changed; where the claim has collapsed them, the namespace is bumped. Nothing is
+// vouched for, and the time is not asked for.
 //
 // Says "ready" when it listens. Ends with 1 where anything fails.
 #include <errno.h>
@@ -103,12 +104,27 @@ enum { script_length = 100, scripts_in_pipeline = 64 };
 #define cap "100000"
 
 /// What the columns of a claim hold; see Journal.claim.
-enum { kind_column = 0, cache_column = 1, rows_column = 6, detectors_column = 10 };
+enum { kind_column = 0, cache_column = 1, snapshot_column = 2, rows_column = 6, deleted_column = 7, detectors_column = 10 };
 
 /// The worker's script, and where it is run.
 struct head {
     char key[256], told[300], hash[64], mark[256], postgres[256];
 };
+
+/// From which transaction on a claim looks for rows, and which before it were in progress, as an array: the snapshot of the last claim.
+static char claimed_from[32] = "0", in_progress[1 << 16] = "{}";
+
+/// Reads `xmin:xmax:xip,…`; what does not fit leaves the claim to look at everything.
+static void begin_next_claim_behind(const char *snapshot) {
+    const char *first = strchr(snapshot, ':'), *second = first ? strchr(first + 1, ':') : NULL;
+    if (second == NULL || strlen(second) + 2 > sizeof in_progress || second - first > (long)sizeof claimed_from) {
+        snprintf(claimed_from, sizeof claimed_from, "0");
+        snprintf(in_progress, sizeof in_progress, "{}");
+        return;
+    }
+    snprintf(claimed_from, sizeof claimed_from, "%.*s", (int)(second - first - 1), first + 1);
+    snprintf(in_progress, sizeof in_progress, "{%s}", second + 1);
+}
 
 static void copy_text(char *place, size_t room, const redisReply *reply) {
     snprintf(place, room, "%s", reply->type == REDIS_REPLY_STRING ? reply->str : "");
@@ -153,6 +169,8 @@ static void receive_runs(redisContext *redis, int count) {
 }
 
 static void drain_the_same(PGconn *postgres, redisContext *redis, const char *prefix, struct head *head, long long generation) {
+    // First, so that it can be seen to be at work: whoever stops it waits for the end of a transaction.
+    run(postgres, "BEGIN");
     redisReply *seen = redisCommand(redis, "HMGET %s mark pg", head->key);
     if (seen == NULL || seen->type != REDIS_REPLY_ARRAY || seen->elements != 2) fail("Redis", "no head");
     copy_text(head->mark, sizeof head->mark, seen->element[0]);
@@ -160,14 +178,16 @@ static void drain_the_same(PGconn *postgres, redisContext *redis, const char *pr
     freeReplyObject(seen);
     char next[64], between[96];
     snprintf(next, sizeof next, "floor%lld", generation);
-    const char *const parameters[] = {"0", "{}", next, cap};
-    run(postgres, "BEGIN");
+    const char *const parameters[] = {claimed_from, in_progress, next, cap};
     PGresult *claim = expected(postgres, PQexecPrepared(postgres, "claim", 4, parameters, NULL, NULL, 0), PGRES_TUPLES_OK);
     long long rows = 0, room = 1 << 17, found = 0;
     long long *detectors = malloc(room * sizeof *detectors);
     for (int row = 0; row < PQntuples(claim) && detectors != NULL; row++) {
-        if (strcmp(PQgetvalue(claim, row, cache_column), "workflows") != 0) continue;
         const char *kind = PQgetvalue(claim, row, kind_column);
+        if (strcmp(kind, "pass") == 0 &&
+            strcmp(PQgetvalue(claim, row, rows_column), PQgetvalue(claim, row, deleted_column)) == 0)
+            begin_next_claim_behind(PQgetvalue(claim, row, snapshot_column));
+        if (strcmp(PQgetvalue(claim, row, cache_column), "workflows") != 0) continue;
         if (strcmp(kind, "cache") == 0) rows = atoll(PQgetvalue(claim, row, rows_column));
         if (strcmp(kind, "change") != 0) continue;
         for (char *element = PQgetvalue(claim, row, detectors_column); *element && *element != '}';) {

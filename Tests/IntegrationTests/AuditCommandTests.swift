@@ -211,10 +211,11 @@ import Testing
     @Test func `following goes on when a server was away, and says so once`() async throws {
         try await withCache { scenario, _, flags in
             try await scenario.plant([], 2, .global)
+            // Told to end after three minutes, if it has not told what it should by then.
             let seen = try await Subprocess.run(
-                .name("env"),
+                .name("timeout"),
                 arguments: Arguments(
-                    ["--", freshetExecutable, "audit", "--follow", "--rate", "500", "--json"] + flags
+                    ["--foreground", "180", freshetExecutable, "audit", "--follow", "--rate", "500", "--json"] + flags
                 ),
                 environment: cleanEnvironment([:]),
                 input: .none,

@@ -7,7 +7,7 @@ import Testing
 
 /// A load over libpq, cancelled before its first step, before its second, and so on: steps of the task, between which the
 /// connection's own thread does what it does.
-@Suite struct LoadCancellationTests {
+@Suite(.timeLimit(.minutes(30))) struct LoadCancellationTests {
     @Test func `a load that is cancelled at any step gives its connection back`() async throws {
         try await Scenario.run { scenario in
             try await scenario.insert(detectors: [1], workflows: [(10, nil)])
