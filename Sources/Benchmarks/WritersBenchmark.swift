@@ -54,7 +54,7 @@ struct WritersBenchmark: Benchmark {
                 """
         )
         do {
-            let bars = try await singleRows(stage) + parts(stage) + notifications(stage) + bulk(stage)
+            let bars = try await singleRows(stage) + parts(stage) + notifications(stage) + many(stage) + bulk(stage)
             await stage.end()
             return bars
         } catch {
@@ -127,8 +127,8 @@ struct WritersBenchmark: Benchmark {
                         seconds: 2
                     )
                 )
-                guard side.isAlone else { continue }
-                try stage.worker.resume()
+                guard side != .without else { continue }
+                if side.isAlone { try stage.worker.resume() }
                 // What it has not done meanwhile would fall into the next one's turn.
                 try await FreshetProgram.until("the worker to have drained the journal") {
                     try await stage.journalIsEmpty()
@@ -184,6 +184,45 @@ struct WritersBenchmark: Benchmark {
     }
 
     // MARK: Bulk
+
+    /// How many rows a statement of these changes: as many as are told one by one.
+    private static let manyCount = 10_000
+
+    /// Statements of many rows, each client's of its own.
+    private static let manyStatements: [(name: String, script: @Sendable (String) -> String)] = [
+        (
+            "UPDATE of \(manyCount) workflows",
+            { schema in
+                """
+                \\set first :client_id * \(manyCount) + 1
+                UPDATE \(schema).workflow_engine_workflow SET enabled = NOT enabled
+                    WHERE id BETWEEN :first AND :first + \(manyCount - 1);
+                """
+            }
+        ),
+        (
+            "INSERT and DELETE of \(manyCount) links",
+            { schema in
+                """
+                \\set workflow \(workflowCount) - :client_id
+                INSERT INTO \(schema).workflow_engine_detectorworkflow (detector_id, workflow_id)
+                    SELECT id, :workflow FROM generate_series(1, \(manyCount)) AS id;
+                DELETE FROM \(schema).workflow_engine_detectorworkflow WHERE workflow_id = :workflow;
+                """
+            }
+        ),
+    ]
+
+    private func many(_ stage: WorkerStage) async throws -> [Bar] {
+        var bars: [Bar] = []
+        for (name, script) in Self.manyStatements {
+            for clients in [1, 8] {
+                let rates = try await Self.rates([.without, .with], of: script, clients: clients, on: stage)
+                bars.append(Self.bar("\(name), \(Self.text(clients))", .with, rates, .none))
+            }
+        }
+        return bars
+    }
 
     private func bulk(_ stage: WorkerStage) async throws -> [Bar] {
         let rounds = 7
