@@ -167,8 +167,7 @@ let package = Package(
             name: "Benchmarks",
             dependencies: [
                 "CAllocationCount", "CHiredis", "CLibPQ", "Freshet", "FreshetPostgres", "InvalidationWorker",
-                "Keyspace",
-                "LocalServices", "Postgres", "Redis", "Surroundings", argumentParser, logging, subprocess,
+                "Keyspace", "LocalServices", "Postgres", "Redis", "Surroundings", argumentParser, logging, subprocess,
             ],
             swiftSettings: settings
         ),
@@ -300,9 +299,7 @@ let package = Package(
             dependencies: [
                 "Audit", "CAllocationCount", "ChangeFeed", "Doctor", "Freshet", "FreshetPostgres", "InvalidationWorker",
                 "Keyspace", "LocalServices", "Migrations", "Postgres", "Redis", "Simulation", "Surroundings",
-                "TestSupport", logging, metrics,
-                metricsTestKit,
-                nioCore, nioPosix, serviceLifecycle, subprocess,
+                "TestSupport", logging, metrics, metricsTestKit, nioCore, nioPosix, serviceLifecycle, subprocess,
             ],
             swiftSettings: settings
         ),

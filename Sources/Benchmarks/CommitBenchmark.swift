@@ -47,14 +47,26 @@ struct CommitBenchmark: Benchmark {
         }
     }
 
+    // MARK: Statements
+
+    /// Changes a detector or a workflow.
+    private static func changing(_ what: String, _ id: Int64, in schema: String) -> String {
+        "UPDATE \(schema).workflow_engine_\(what) SET enabled = NOT enabled WHERE id = \(id)"
+    }
+
+    /// Links a detector with the workflow that is there for it, or ends that.
+    private static func linking(_ detector: Int64, _ isLinked: Bool, in schema: String) -> String {
+        isLinked
+            ? "INSERT INTO \(schema).workflow_engine_detectorworkflow (detector_id, workflow_id) VALUES (\(detector), 3)"
+            : "DELETE FROM \(schema).workflow_engine_detectorworkflow WHERE detector_id = \(detector) AND workflow_id = 3"
+    }
+
     // MARK: One client
 
     private static let changes = [
         Change(
             name: "detector",
-            sql: { schema, number in
-                "UPDATE \(schema).workflow_engine_detector SET enabled = NOT enabled WHERE id = \(100 + number % 40)"
-            },
+            sql: { schema, number in changing("detector", Int64(100 + number % 40), in: schema) },
             detectors: { number in .only(Int64(100 + number % 40)) },
             samples: 600,
             limits: (1.5, 2)
@@ -62,10 +74,7 @@ struct CommitBenchmark: Benchmark {
         Change(
             name: "link",
             sql: { schema, number in
-                let detector = 140 + number % 40
-                return (number / 40).isMultiple(of: 2)
-                    ? "INSERT INTO \(schema).workflow_engine_detectorworkflow (detector_id, workflow_id) VALUES (\(detector), 3)"
-                    : "DELETE FROM \(schema).workflow_engine_detectorworkflow WHERE detector_id = \(detector) AND workflow_id = 3"
+                linking(Int64(140 + number % 40), (number / 40).isMultiple(of: 2), in: schema)
             },
             detectors: { number in .only(Int64(140 + number % 40)) },
             samples: 600,
@@ -79,9 +88,7 @@ struct CommitBenchmark: Benchmark {
     private static func workflow(of count: Int, samples: Int) -> Change {
         Change(
             name: "workflow of \(count) detector\(count == 1 ? "" : "s")",
-            sql: { schema, number in
-                let id = CommitStage.workflow(of: count, number).id
-                return "UPDATE \(schema).workflow_engine_workflow SET enabled = NOT enabled WHERE id = \(id)"
+            sql: { schema, number in changing("workflow", Int64(CommitStage.workflow(of: count, number).id), in: schema)
             },
             detectors: { number in CommitStage.workflow(of: count, number).detectors },
             samples: samples,
@@ -132,31 +139,24 @@ struct CommitBenchmark: Benchmark {
         SharedChange(
             name: "detector",
             rates: [1, 100, 1_000],
-            sql: { schema, client, number in
-                let id = CommitStage.detectors(of: client).lowerBound + Int64(number % 10)
-                return "UPDATE \(schema).workflow_engine_detector SET enabled = NOT enabled WHERE id = \(id)"
+            sql: { schema, client, number in changing("detector", CommitStage.detector(number, of: client), in: schema)
             },
-            detectors: { .only(CommitStage.detectors(of: $0).lowerBound + Int64($1 % 10)) },
+            detectors: { client, number in .only(CommitStage.detector(number, of: client)) },
             limits: (1.5, 2)
         ),
         SharedChange(
             name: "link",
             rates: [100, 1_000],
             sql: { schema, client, number in
-                let id = CommitStage.detectors(of: client).lowerBound + Int64(number % 10)
-                return (number / 10).isMultiple(of: 2)
-                    ? "INSERT INTO \(schema).workflow_engine_detectorworkflow (detector_id, workflow_id) VALUES (\(id), 3)"
-                    : "DELETE FROM \(schema).workflow_engine_detectorworkflow WHERE detector_id = \(id) AND workflow_id = 3"
+                linking(CommitStage.detector(number, of: client), (number / 10).isMultiple(of: 2), in: schema)
             },
-            detectors: { .only(CommitStage.detectors(of: $0).lowerBound + Int64($1 % 10)) },
+            detectors: { client, number in .only(CommitStage.detector(number, of: client)) },
             limits: (1.5, 2)
         ),
         SharedChange(
             name: "workflow of 10 detectors",
             rates: [100],
-            sql: { schema, client, _ in
-                "UPDATE \(schema).workflow_engine_workflow SET enabled = NOT enabled WHERE id = \(CommitStage.workflow(of: client))"
-            },
+            sql: { schema, client, _ in changing("workflow", Int64(CommitStage.workflow(of: client)), in: schema) },
             detectors: { client, _ in CommitStage.detectors(of: client) },
             limits: (2.5, 2.5)
         ),

@@ -45,6 +45,11 @@ struct CommitStage: Sendable {
         return first...(first + 9)
     }
 
+    /// One of them after another.
+    static func detector(_ number: Int, of client: Int) -> Int64 {
+        detectors(of: client).lowerBound + Int64(number % 10)
+    }
+
     static func workflow(of client: Int) -> Int { 100 + client }
 
     /// Detectors, the workflows of 1, 10 and 1,000 of them, one that is linked and unlinked, and those of the clients.

@@ -21,6 +21,11 @@ struct DrainBenchmark: Benchmark {
         }
     }
 
+    /// What our drains are held against, and to which share of its speed.
+    private static let floors: [(side: DrainStage.Side, text: String, limit: Bar.Limit)] = [
+        (.same, "the same statements in C", .atLeast(0.7)), (.least, "the least in C", .none),
+    ]
+
     // MARK: Backlogs
 
     private func backlogs(_ stage: DrainStage) async throws -> [Bar] {
@@ -41,10 +46,7 @@ struct DrainBenchmark: Benchmark {
             let ours = median(\.time, of: .ours)
             perChange[count] = ours / Double(count)
             let collapses = count > DrainStage.detectorCount
-            for (side, what, limit) in [
-                (DrainStage.Side.same, "the same statements in C", Bar.Limit.atLeast(0.7)),
-                (.least, "the least in C", .none),
-            ] {
+            for (side, what, limit) in Self.floors {
                 let other = median(\.time, of: side)
                 bars.append(
                     Bar(
@@ -213,10 +215,7 @@ struct DrainBenchmark: Benchmark {
         }
         try await vacuumByItself(false, stage)
         func told(_ side: DrainStage.Side) -> String { "\(Int(best[side] ?? 0)) (\(ends[side] ?? ""))" }
-        return [
-            (DrainStage.Side.same, "the same statements in C", Bar.Limit.atLeast(0.7)),
-            (.least, "the least in C", .none),
-        ].map { side, what, limit in
+        return Self.floors.map { side, what, limit in
             Bar(
                 name: "changes a second, \(Self.changesPerTransaction) a transaction, before lag grows / \(what)",
                 figure: (best[.ours] ?? 0) / (best[side] ?? .nan),

@@ -1,4 +1,4 @@
-// Drains the journal whenever freshet_change is notified, in one of two ways that a program of its own is held against.
+// Drains the journal whenever freshet_change is notified, in one of two ways, for the worker to be held against.
 //
 //     DrainFloor CONNINFO REDIS-SOCKET KEY-PREFIX [collapse]
 //

@@ -250,7 +250,6 @@ import Testing
             let worker = try await scenario.startWorker()
             try await worker.catchUp()
             #expect(try await scenario.journalDepth() == "0")
-
             try await worker.stop()
 
             let session = try await scenario.connect(user: Servers.Roles.worker)

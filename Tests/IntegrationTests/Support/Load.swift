@@ -64,10 +64,16 @@ final class Load: Sendable {
             try await unlessServerIsGone {
                 let connection = try await scenario.connect(user: Servers.Roles.writer)
                 do {
-                    // Whoever waits longer for a lock fails, and with it the test.
-                    try await connection.run(script: "SET lock_timeout = '20s'; SET freshet.notify = auto")
+                    try await connection.run(script: "SET freshet.notify = auto")
                     while !isStopping.load(ordering: .relaxed) {
-                        try await connection.run(script: Self.change(of: writer))
+                        // Whoever waits longer for a lock fails, and with it the test. Not for the end: there it waits for whoever else
+                        // notifies, anywhere on this server.
+                        try await connection.run(
+                            script: """
+                                BEGIN; SET LOCAL lock_timeout = '2s'; \(Self.change(of: writer));
+                                SET LOCAL lock_timeout = 0; COMMIT
+                                """
+                        )
                         arrivals.arrive(at: .committed)
                     }
                 } catch {
