@@ -56,8 +56,9 @@ extension Bar: CustomStringConvertible {
     /// A number with two digits behind the point.
     static func text(_ number: Double) -> String {
         guard number.isFinite, abs(number) < 1e15 else { return "\(number)" }
-        let hundredths = Int((number * 100).rounded())
-        return "\(hundredths / 100)." + (hundredths % 100 < 10 ? "0" : "") + "\(hundredths % 100)"
+        let hundredths = Int((abs(number) * 100).rounded())
+        return (number < 0 && hundredths > 0 ? "-" : "") + "\(hundredths / 100)." + (hundredths % 100 < 10 ? "0" : "")
+            + "\(hundredths % 100)"
     }
 
     private static func padded(_ text: String, _ width: Int) -> String {

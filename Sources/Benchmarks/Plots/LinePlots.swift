@@ -69,10 +69,11 @@ struct LinePlots {
             picture.lines(through: places, paint)
             for (place, point) in zip(places, series.points) {
                 picture.mark(at: place, paint)
-                // Above the first line, below the others, where there is most room for it.
+                // Above the first line, below the others, where there is most room for it; but not among the numbers of the axis.
+                let isAbove = index == 0 || place.y > floor - 20
                 picture.write(
                     plot.text(point.y),
-                    at: (place.x, place.y + (index == 0 ? -10 : 19)),
+                    at: (place.x, place.y + (isAbove ? -10 : 19)),
                     size: 11,
                     .ink,
                     .middle

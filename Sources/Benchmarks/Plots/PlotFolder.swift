@@ -92,9 +92,7 @@ struct PlotFolder {
             }
             return DotPlot(
                 title: "The stalest answer",
-                caption: """
-                    Since the acknowledgement of a commit that had replaced it, in 12 s: what is longer does not show; logarithmic.
-                    """,
+                caption: "Since the acknowledgement of a commit that had replaced it; logarithmic.",
                 series: series,
                 rows: rows,
                 text: time
@@ -133,8 +131,13 @@ struct PlotFolder {
                     text: time
                 ),
                 LinePlots.Plot(
-                    title: "Redis' memory for one entry",
-                    series: [series("") { $0.figures["bytes_per_entry"] }],
+                    title: "Redis' memory for one",
+                    series: [
+                        series("entry") { $0.figures["bytes_per_entry"] },
+                        series("detector that changes, never cached") {
+                            $0.figures["bytes_per_uncached_detector"].map { max(0, $0) }
+                        },
+                    ],
                     text: { "\(number($0)) B" }
                 ),
                 LinePlots.Plot(

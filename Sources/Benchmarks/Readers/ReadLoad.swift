@@ -8,7 +8,6 @@ import Surroundings
 /// looked up and those whose workflows change are drawn from the same distribution.
 struct ReadLoad: Sendable {
     static let lookupsPerSecond = 1_000
-    static let warmUp: Duration = .seconds(2)
     static let length: Duration = .seconds(10)
     /// One change in so many is one that the application's own code does not see: a script, a migration, somebody's fix.
     ///
@@ -21,6 +20,8 @@ struct ReadLoad: Sendable {
     let popularity: ZipfDistribution
     let ledger: VersionLedger
     let changesPerSecond: Int
+    /// What does not count, before what does.
+    let warmUp: Duration
     /// Another one each time: who repeated the lookups of the time before would find what that has cached.
     let seed: UInt64
 
@@ -48,7 +49,7 @@ struct ReadLoad: Sendable {
 
     func run(against cache: some TriedCache) async throws -> Outcome {
         let start = ContinuousClock.now + .milliseconds(100)
-        let (measured, end) = (start + Self.warmUp, start + Self.warmUp + Self.length)
+        let (measured, end) = (start + warmUp, start + warmUp + Self.length)
         var outcome = Outcome()
         let lookups = try await withThrowingTaskGroup(of: [Lookup].self) { tasks in
             for reader in 0..<Self.readerCount {

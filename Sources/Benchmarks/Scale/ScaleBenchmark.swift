@@ -22,6 +22,8 @@ struct ScaleBenchmark: Benchmark {
         var bytesPerEntry: Double
         /// How many keys appeared when detectors changed that nobody had cached.
         var keysOfUncached: Int
+        /// By how many bytes Redis' memory grew meanwhile, for each of these detectors.
+        var bytesPerUncached: Double
         /// From the acknowledgement of the commit, in microseconds.
         var invalidation: Distribution
         var workerMemory: Double
@@ -61,16 +63,20 @@ struct ScaleBenchmark: Benchmark {
     private static func figures(on stage: ScaleStage) async throws -> Figures {
         let bytesPerEntry = try stage.fill()
         let lookup = try await lookup(on: stage)
-        let before = try stage.keyCount()
+        // The first changes leave scripts in Redis, whoever is cached.
         try await stage.change(stage.uncached)
-        let keysOfUncached = try stage.keyCount() - before
+        let bare = try BareRedis(stage.transport)
+        let before = try stage.held(bare)
+        try await stage.change(stage.uncached)
+        let after = try stage.held(bare)
         let invalidation = try await stage.invalidate(times: 50)
         try await stage.change(stage.someCached)
         return Figures(
             size: stage.size,
             lookup: lookup,
             bytesPerEntry: bytesPerEntry,
-            keysOfUncached: keysOfUncached,
+            keysOfUncached: after.keys - before.keys,
+            bytesPerUncached: Double(after.bytes - before.bytes) / Double(ScaleStage.uncachedCount),
             invalidation: invalidation,
             workerMemory: try stage.workerMemory()
         )
@@ -132,6 +138,7 @@ struct ScaleBenchmark: Benchmark {
                     figures: [
                         "lookup_us": figures.lookup.ours,
                         "bytes_per_entry": figures.bytesPerEntry,
+                        "bytes_per_uncached_detector": figures.bytesPerUncached,
                         "namespace_invalidation_us": figures.invalidation.median,
                         "worker_memory_mib": figures.workerMemory,
                     ]
@@ -156,14 +163,23 @@ struct ScaleBenchmark: Benchmark {
                     name: "\(title), keys in Redis of detectors that change and were never cached",
                     figure: Double(figures.keysOfUncached),
                     limit: .atMost(0),
-                    origin: "after \(ScaleStage.changeCount) changes",
+                    origin: "after \(grouped(2 * ScaleStage.uncachedCount)) changes",
+                    labels: labels
+                ),
+                Bar(
+                    name: "\(title), bytes in Redis for a detector that changes and was never cached",
+                    figure: figures.bytesPerUncached,
+                    limit: .none,
+                    origin:
+                        "used_memory, for \(grouped(ScaleStage.uncachedCount)) of them; the buffers of clients come and go, some 60 kB",
                     labels: labels
                 ),
                 Bar(
                     name: "\(title), the worker's memory, MiB",
                     figure: figures.workerMemory,
                     limit: .none,
-                    origin: "resident, after the invalidations and \(2 * ScaleStage.changeCount) changes",
+                    origin:
+                        "resident, after the invalidations and \(grouped(2 * ScaleStage.uncachedCount + ScaleStage.cachedCount)) changes",
                     labels: labels
                 ),
             ]

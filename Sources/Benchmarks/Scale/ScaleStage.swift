@@ -7,8 +7,10 @@ import LocalServices
 
 /// So many detectors in Redis and in Postgres, and a worker.
 struct ScaleStage: Sendable {
-    /// How many detectors one call changes, each in a transaction of its own.
-    static let changeCount = 300
+    /// How many detectors change that are cached.
+    static let cachedCount = 300
+    /// The same of those that are not: many, because the buffers of Redis' clients grow and shrink by some 60 kB.
+    static let uncachedCount = 3_000
 
     let size: Int
     private let postgres: LocalPostgres
@@ -23,8 +25,8 @@ struct ScaleStage: Sendable {
 
     var transport: Transport { .unix(path: redis.socketPath) }
     /// Detectors that are not in Redis.
-    var uncached: ClosedRange<Int64> { Int64(size + 1)...Int64(size + Self.changeCount) }
-    var someCached: ClosedRange<Int64> { 1...Int64(Self.changeCount) }
+    var uncached: ClosedRange<Int64> { Int64(size + 1)...Int64(size + Self.uncachedCount) }
+    var someCached: ClosedRange<Int64> { 1...Int64(Self.cachedCount) }
 
     /// - Parameter redis: Is ended with the stage.
     static func set(size: Int, on postgres: LocalPostgres, _ redis: LocalRedis) async throws -> ScaleStage {
@@ -34,7 +36,7 @@ struct ScaleStage: Sendable {
         try await postgres.psql(
             """
             \(ApplicationTables.statements(cascading: false))
-            INSERT INTO workflow_engine_detector (id) SELECT generate_series(1, \(size + changeCount));
+            INSERT INTO workflow_engine_detector (id) SELECT generate_series(1, \(size + uncachedCount));
             VACUUM ANALYZE;
             CHECKPOINT;
             """,
@@ -96,18 +98,19 @@ struct ScaleStage: Sendable {
         return Double(try memory(bare) - before) / Double(2 * size)
     }
 
+    /// How many keys there are, and how many bytes of memory Redis uses.
+    func held(_ bare: BareRedis) throws -> (keys: Int, bytes: Int) {
+        var count: Int64 = 0
+        try bare.roundTrip(BareRedis.Commands([["DBSIZE"]])) { count = $0.pointee.integer }
+        return (Int(count), try memory(bare))
+    }
+
     private func memory(_ bare: BareRedis) throws -> Int {
         let info = try bare.text("INFO", "memory")
         let name = "used_memory:"
         guard let start = info.firstRange(of: name)?.upperBound, let bytes = Int(info[start...].prefix { $0.isNumber })
         else { throw NotWarm(description: "Redis does not tell \(name)") }
         return bytes
-    }
-
-    func keyCount() throws -> Int {
-        var count: Int64 = 0
-        try BareRedis(transport).roundTrip(BareRedis.Commands([["DBSIZE"]])) { count = $0.pointee.integer }
-        return Int(count)
     }
 
     // MARK: Postgres
@@ -127,7 +130,7 @@ struct ScaleStage: Sendable {
         return distribution
     }
 
-    /// Changes some detectors, one after another, and waits until the worker has applied all of it.
+    /// Changes some detectors one after another, each in a transaction of its own, and waits until the worker has applied all of it.
     func change(_ detectors: ClosedRange<Int64>) async throws {
         let conninfo = postgres.connectionString(database: database)
         try await onThread {
