@@ -29,6 +29,7 @@ import Testing
             try await worker.stop()
             let probe = RedisProbe(scenario.redis)
             try await body(scenario, redis, probe, try scenario.reader(redis: probe))
+            #expect(try await scenario.trust() == .healthy)
         }
     }
 

@@ -146,7 +146,7 @@ import Testing
                 + "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
             database: database
         ) == "0\n" {}
-        // Of a lock alone: a machine that is busy may take longer.
+        // Only the wait for a lock is limited so closely: where the machine is busy, a statement may take longer.
         try await writer.run(script: "SET lock_timeout = '2s'")
         for number in 1...100 {
             _ = try await writer.query(link, [PostgresParameter(number)], timeLimit: .seconds(20))

@@ -66,11 +66,14 @@ final class Arrivals<Place: Hashable & Sendable>: Sendable {
 struct TimeLimitExceeded: Error, CustomStringConvertible {
     var limit: Duration
     var what: String
+    /// What the body said when it was cancelled for that.
+    var cause: (any Error)?
 
-    var description: String { "waited \(limit) for \(what)" }
+    var description: String { "waited \(limit) for \(what)" + (cause.map { ": \($0)" } ?? "") }
 }
 
-/// Runs `body`, and fails where it takes longer than `limit`: a hang becomes a failure that says what was waited for.
+/// Runs `body`, which heeds cancellation, and fails where it takes longer than `limit`: a hang becomes a failure that says what was
+/// waited for.
 func withTimeLimit<Value: Sendable>(
     _ limit: Duration,
     _ what: String,
@@ -83,14 +86,19 @@ func withTimeLimit<Value: Sendable>(
             return nil
         }
         defer { group.cancelAll() }
-        guard let first = try await group.next(), let value = first else {
-            throw TimeLimitExceeded(limit: limit, what: what)
+        if let first = try await group.next(), let value = first { return value }
+        group.cancelAll()
+        var exceeded = TimeLimitExceeded(limit: limit, what: what)
+        if case .failure(let error)? = await group.nextResult(), !(error is CancellationError) {
+            exceeded.cause = error
         }
-        return value
+        throw exceeded
     }
 }
 
 /// Expects that something takes no longer than a limit at the best of five times: a machine that is busy only ever adds to it.
+///
+/// Where chance decides, too, as the phase of a poll does, an expectation beside it bounds the interval.
 ///
 /// - Parameter body: Does it once more, and returns how long it took.
 func expectWithin(

@@ -66,8 +66,8 @@ final class Load: Sendable {
                 do {
                     try await connection.run(script: "SET freshet.notify = auto")
                     while !isStopping.load(ordering: .relaxed) {
-                        // Whoever waits longer for a lock fails, and with it the test. Not for the end: there it waits for whoever else
-                        // notifies, anywhere on this server.
+                        // Whoever waits longer for a lock fails, and with it a test that survives no restarts. Not at the end: there it
+                        // waits for whoever else notifies, anywhere on this server.
                         try await connection.run(
                             script: """
                                 BEGIN; SET LOCAL lock_timeout = '2s'; \(Self.change(of: writer));
