@@ -4,6 +4,7 @@
 import ChangeFeed
 import Configuration
 import Freshet
+import InvalidationWorker
 import Keyspace
 import Logging
 import Operations
@@ -21,9 +22,9 @@ struct Settings: Sendable {
     /// What is logged to standard error; nil where nothing was said: `info`, and less where a command's answer tells it all.
     var logLevel: Logger.Level?
     /// How often the worker looks without being told to; the lease bounds it.
-    var pollInterval = Duration.seconds(1)
+    var pollInterval = InvalidationWorker.Configuration().pollInterval
     /// How often a standby tries to lead.
-    var standbyInterval = Duration.milliseconds(500)
+    var standbyInterval = InvalidationWorker.Configuration().leadershipInterval
     /// The figures on which the worker and the readers of a namespace agree.
     var limits = KeyspaceLimits()
     /// How a reader uses the cache.

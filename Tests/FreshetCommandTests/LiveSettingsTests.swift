@@ -27,6 +27,7 @@ import Testing
         let logger = Logger(label: "x") { LineLogHandler(label: $0, threshold: live.threshold) }
         #expect(logger.logLevel == .info)
         #expect(live.intervals.poll == .seconds(1))
+        #expect(live.intervals.leadership == .milliseconds(500))
         file.text.withLock { $0 = #"{"log-level": "debug", "poll-seconds": 0.25, "standby-seconds": 2}"# }
         live.reload(quiet)
         #expect(logger.logLevel == .debug)

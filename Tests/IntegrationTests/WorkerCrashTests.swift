@@ -283,7 +283,7 @@ import Testing
 
     @Test func `a standby process leads within a second of the leader's SIGKILL`() async throws {
         try await scenario(alone: true) { scenario in
-            // The settings' own default, which the processes have.
+            // The processes have this, too.
             #expect(InvalidationWorker.Configuration().leadershipInterval <= .milliseconds(500))
             try await expectWithin(.seconds(1)) { try await takeOver(in: scenario) }
         }

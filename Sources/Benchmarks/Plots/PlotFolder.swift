@@ -134,6 +134,7 @@ struct PlotFolder {
                     title: "Redis' memory for one",
                     series: [
                         series("entry") { $0.figures["bytes_per_entry"] },
+                        // Less than 0 where the buffers of clients have shrunk meanwhile.
                         series("detector that changes, never cached") {
                             $0.figures["bytes_per_uncached_detector"].map { max(0, $0) }
                         },
