@@ -317,10 +317,10 @@ private final class EventLoop: Sendable {
             }
             let count = poll(&descriptors, nfds_t(descriptors.count), Self.milliseconds(until: deadline))
             if count > 0, descriptors[0].revents != 0 { drainWakeups() }
-            var ready: Set<WaitID> = []
+            var ready: [WaitID] = []
             if count > 0 {
                 for (id, descriptor) in zip(watched, descriptors.dropFirst()) where descriptor.revents != 0 {
-                    ready.insert(id)
+                    ready.append(id)
                 }
             }
             finish(ready)
@@ -346,7 +346,7 @@ private final class EventLoop: Sendable {
     }
 
     /// Resumes the waits whose socket is ready and those whose time is over.
-    private func finish(_ ready: Set<WaitID>) {
+    private func finish(_ ready: [WaitID]) {
         let now = ContinuousClock.now
         let ended: [(CheckedContinuation<Wakening, Never>, Wakening)] = state.withLock { state in
             state.isPolling = false

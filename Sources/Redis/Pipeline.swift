@@ -10,8 +10,8 @@ struct Pipeline {
     /// The replies of all batches, as far as they are known.
     struct Outcome: Equatable {
         var replies: [[RedisReply]]
-        /// Hashes of scripts, by their text.
-        var learned: [String: String] = [:]
+        /// Hashes of scripts.
+        var learned: [RedisScript: String] = [:]
         /// The scripts that the server did not know.
         var unknown: [Address] = []
     }
@@ -23,8 +23,8 @@ struct Pipeline {
     }
 
     private enum Part {
-        /// One reply of SCRIPT LOAD for this text.
-        case load(String)
+        /// One reply of SCRIPT LOAD for this script.
+        case load(RedisScript)
         /// One reply for each element of a batch.
         case plain(elements: Int)
         /// MULTI, one QUEUED for each element of a batch, EXEC.
@@ -34,19 +34,19 @@ struct Pipeline {
     private var parts: [Part] = []
     private(set) var commands: [RedisCommand] = []
 
-    init(_ batches: [RedisBatch], hash: (String) -> String?) {
-        var hashes: [String: String?] = [:]
+    init(_ batches: [RedisBatch], hash: (RedisScript) -> String?) {
+        var hashes: [RedisScript: String?] = [:]
         parts.reserveCapacity(batches.count)
         commands.reserveCapacity(batches.reduce(0) { $0 + $1.commands.count + ($1.isTransaction ? 2 : 0) })
         for batch in batches {
             // In front of the batch, so that its own replies stay together.
             if batch.hasScript {
-                for case .script(let script, _, _) in batch.commands where hashes[script.source] == nil {
-                    let known = hash(script.source)
-                    hashes.updateValue(known, forKey: script.source)
+                for case .script(let script, _, _) in batch.commands where hashes[script] == nil {
+                    let known = hash(script)
+                    hashes.updateValue(known, forKey: script)
                     if known == nil {
                         commands.append(RedisCommand("SCRIPT", "LOAD", .string(script.source)))
-                        parts.append(.load(script.source))
+                        parts.append(.load(script))
                     }
                 }
             }
@@ -60,7 +60,7 @@ struct Pipeline {
                     commands.append(command)
                 case .script(let script, let keys, let arguments):
                     precondition(!isTransaction, "script \(script.name) is in a transaction")
-                    if let hash = hashes[script.source] ?? nil {
+                    if let hash = hashes[script] ?? nil {
                         commands.append(RedisCommand("EVALSHA", hash, keys: keys, arguments: arguments))
                     } else {
                         commands.append(RedisCommand("EVAL", script.source, keys: keys, arguments: arguments))
@@ -94,10 +94,10 @@ struct Pipeline {
         outcome.replies.reserveCapacity(batches.count)
         for part in parts {
             switch part {
-            case .load(let source):
+            case .load(let script):
                 // An error here is no loss: without a hash, the text is sent the next time as well.
                 if let hash = rest.removeFirst().string, hash.utf8.count == 40 {
-                    outcome.learned[source] = hash
+                    outcome.learned[script] = hash
                 }
             case .plain(let count):
                 let own = Array(rest.prefix(count))

@@ -4,15 +4,15 @@ internal import NIOConcurrencyHelpers
 ///
 /// They depend on the Lua text alone, so they are kept for good.
 final class ScriptCache: Sendable {
-    private let hashes = NIOLockedValueBox<[String: String]>([:])
+    private let hashes = NIOLockedValueBox<[RedisScript: String]>([:])
 
-    /// The hash by which the server knows this text, if we know it.
-    func hash(of source: String) -> String? {
-        hashes.withLockedValue { $0[source] }
+    /// The hash by which the server knows this script, if we know it.
+    func hash(of script: RedisScript) -> String? {
+        hashes.withLockedValue { $0[script] }
     }
 
-    /// Keeps the hashes that a pipeline brought, by their texts.
-    func learn(_ learned: [String: String]) {
+    /// Keeps the hashes that a pipeline brought.
+    func learn(_ learned: [RedisScript: String]) {
         guard !learned.isEmpty else { return }
         hashes.withLockedValue { $0.merge(learned) { _, new in new } }
     }

@@ -97,7 +97,7 @@ import Testing
         let loaded = RedisReply.bulk(Array(hash.utf8))
         let outcome = try outcome([batch, other], [loaded, .null, .integer(1), .integer(2), .integer(3)])
         #expect(outcome.replies == [[.null, .integer(1), .integer(2)], [.integer(3)]])
-        #expect(outcome.learned == ["return 1": hash])
+        #expect(outcome.learned == [script: hash])
         #expect(outcome.unknown.isEmpty)
     }
 

@@ -14,7 +14,9 @@ struct Hint: Hashable, Sendable {
 
     /// Reads `<id> <cache> <subject> <operation> <column>=<array>…`; nil for anything else, which is no hint.
     init?(_ payload: String) {
-        let parts = payload.split(separator: " ", omittingEmptySubsequences: false)
+        // Bytes: to look for characters takes more code than all the rest, and the processor has seldom any of it at hand.
+        let parts = payload.utf8.split(separator: UInt8(ascii: " "), omittingEmptySubsequences: false)
+            .map { Substring($0) }
         guard (4...4 + Self.columnCount).contains(parts.count), parts.allSatisfy({ !$0.isEmpty }),
             (1...Self.idLength).contains(parts[0].utf8.count)
         else {
