@@ -38,6 +38,8 @@ struct Pump {
     /// Runs while this worker leads.
     private var lane: Task<Void, Never>?
     private var pass: Pass
+    /// When a pass may follow that is not urgent.
+    private var rested: ContinuousClock.Instant
     private var telemetry = WorkerTelemetry()
     private var reported = Reported()
     private var hasConnected = false
@@ -95,6 +97,7 @@ struct Pump {
         self.logger = logger
         self.surroundings = surroundings
         pass = Pass(began: surroundings.now)
+        rested = surroundings.now
         self.onEvent = onEvent
         self.beforeStep = beforeStep
         self.onTurn = onTurn
@@ -183,8 +186,8 @@ struct Pump {
         case .waitForChange(let interval):
             // Of what was notified before it listens again, only a pass can tell.
             if try await changeListener() { return .woke }
-            try await waitInTurns(interval, action.step) { [ledger, surroundings] session, end in
-                try await Self.waitForChange(on: session, until: end, or: ledger.signal, surroundings)
+            try await waitInTurns(interval, action.step) { [ledger, rested, surroundings] session, end in
+                try await Self.waitForChange(on: session, until: end, or: ledger.signal, rested, surroundings)
             }
             return .woke
         case .backOff(let delay):
@@ -323,12 +326,13 @@ struct Pump {
         on session: any JournalSession,
         until end: ContinuousClock.Instant,
         or signal: HintSignal,
+        _ rested: ContinuousClock.Instant,
         _ surroundings: Surroundings
     ) async throws -> Bool {
         try await withThrowingTaskGroup { tasks in
             tasks.addTask { try await session.waitForChange(until: end) }
             tasks.addTask {
-                await signal.wait(in: surroundings)
+                await signal.wait(until: rested, in: surroundings)
                 return true
             }
             defer { tasks.cancelAll() }
@@ -371,7 +375,9 @@ struct Pump {
 
     private mutating func committed() async {
         guard let claim = pass.claim else { return }
-        let duration = pass.began.duration(to: surroundings.now)
+        let now = surroundings.now
+        let duration = pass.began.duration(to: now)
+        rested = now + HintSignal.rest(after: duration)
         if reported.errors[.redis] != nil { telemetry.reconnectedToRedis() }
         reported.errors = [:]
         telemetry.passCommitted(after: duration)

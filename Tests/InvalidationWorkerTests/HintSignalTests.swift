@@ -9,8 +9,8 @@ import Testing
     private let signal = HintSignal()
 
     /// How long a wait takes.
-    private func wait() async -> Duration {
-        let duration = await ContinuousClock().measure { await signal.wait(in: .system) }
+    private func wait(until rested: ContinuousClock.Instant = .now) async -> Duration {
+        let duration = await ContinuousClock().measure { await signal.wait(until: rested, in: .system) }
         signal.clear()
         return duration
     }
@@ -18,6 +18,25 @@ import Testing
     @Test func `what is bumped already waits a little for more`() async {
         signal.raise(.soon)
         #expect(await wait() >= .milliseconds(10))
+    }
+
+    @Test(arguments: [(0, 0), (1, 9), (5, 45), (11, 99), (12, 100), (60_000, 100)])
+    func `passes take a tenth of the time, and rest for a tenth of a second at most`(pass: Int, rest: Int) {
+        #expect(HintSignal.rest(after: .milliseconds(pass)) == .milliseconds(rest))
+    }
+
+    @Test func `what is bumped already waits until passes have rested`() async {
+        signal.raise(.soon)
+        #expect(await wait(until: .now + .milliseconds(30)) >= .milliseconds(29))
+    }
+
+    @Test func `what is not bumped yet waits for no rest`() async {
+        signal.raise(.now)
+        #expect(await wait(until: .now + .seconds(3_600)) < .seconds(30))
+        signal.raise(.soon)
+        async let waited = wait(until: .now + .seconds(3_600))
+        signal.raise(.now)
+        #expect(await waited < .seconds(30))
     }
 
     @Test func `what is not bumped yet waits for nothing`() async {
@@ -33,7 +52,7 @@ import Testing
     }
 
     @Test func `what is raised while somebody waits ends the wait`() async {
-        async let waited: Void = signal.wait(in: .system)
+        async let waited: Void = signal.wait(until: .now, in: .system)
         signal.raise(.now)
         await waited
     }
@@ -51,14 +70,14 @@ import Testing
 
     @Test func `what was raised holds until a claim`() async {
         signal.raise(.now)
-        await signal.wait(in: .system)
+        await signal.wait(until: .now, in: .system)
         // Would wait for ever.
-        await signal.wait(in: .system)
+        await signal.wait(until: .now, in: .system)
     }
 
     @Test func `a wait that is cancelled leaves what was raised to the next`() async {
         signal.raise(.soon)
-        let cancelled = Task { await signal.wait(in: .system) }
+        let cancelled = Task { await signal.wait(until: .now, in: .system) }
         cancelled.cancel()
         await cancelled.value
         // It would wait for ever.
@@ -66,7 +85,7 @@ import Testing
     }
 
     @Test func `a wait that is cancelled ends without news`() async {
-        let cancelled = Task { await signal.wait(in: .system) }
+        let cancelled = Task { await signal.wait(until: .now, in: .system) }
         cancelled.cancel()
         await cancelled.value
     }
@@ -76,7 +95,7 @@ import Testing
         signal.clear()
         let isCancelled = NIOLockedValueBox(false)
         let waiting = Task {
-            await signal.wait(in: .system)
+            await signal.wait(until: .now, in: .system)
             return isCancelled.withLockedValue { $0 }
         }
         // However long that takes, whoever has something to wait for is not through before.

@@ -28,6 +28,16 @@ final class HintSignal: Sendable {
     /// How long a pass waits for more changes where what the first of them invalidates is bumped already.
     private static let pause: Duration = .milliseconds(10)
 
+    /// How long no pass begins behind another, where nothing is urgent: so long that passes take a tenth of the time.
+    ///
+    /// However little one finds, it keeps the worker and both servers at work for as long as several hints do.
+    ///
+    /// - Parameter pass: How long that other took.
+    static func rest(after pass: Duration) -> Duration { min(pass * 9, longestRest) }
+
+    /// As often as is looked where nothing notifies.
+    private static let longestRest: Duration = .milliseconds(100)
+
     /// Asks for a pass.
     func raise(_ urgency: Urgency) {
         let woken = state.withLockedValue { state -> CheckedContinuation<Void, Never>? in
@@ -47,13 +57,15 @@ final class HintSignal: Sendable {
     /// Waits until it is time for a pass that was asked for, or until the task is cancelled.
     ///
     /// For one task at a time.
-    func wait(in surroundings: Surroundings) async {
+    ///
+    /// - Parameter rested: When a pass may begin that is not urgent.
+    func wait(until rested: ContinuousClock.Instant, in surroundings: Surroundings) async {
         await wait(for: .soon)
         if state.withLockedValue({ $0.urgency }) == .soon {
             await withTaskGroup { tasks in
                 tasks.addTask {
                     // Cancelled where there is no more to wait for.
-                    try? await surroundings.sleep(for: Self.pause)
+                    try? await surroundings.sleep(for: max(Self.pause, rested - surroundings.now))
                 }
                 tasks.addTask { await self.wait(for: .now) }
                 await tasks.next()
