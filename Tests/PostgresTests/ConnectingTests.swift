@@ -67,10 +67,10 @@ private final class SilentServer: Sendable {
     @Test func `a server that never answers is given up after the time limit`() async throws {
         let server = try SilentServer()
         let started = ContinuousClock.now
-        let error = await failure("host=127.0.0.1 port=\(server.port) user=app", within: .milliseconds(100))
+        let error = await failure("host=127.0.0.1 port=\(server.port) user=app", within: .seconds(1))
         #expect(error?.code == .timedOut)
         #expect(error?.message.contains("port \(server.port)") == true)
-        #expect(ContinuousClock.now - started >= .milliseconds(100))
+        #expect(ContinuousClock.now - started >= .seconds(1))
     }
 
     @Test func `a silent host does not eat the time of those behind it`() async throws {
