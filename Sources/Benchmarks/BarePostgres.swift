@@ -1,4 +1,5 @@
 import CLibPQ
+import Glibc
 
 /// libpq called as directly as can be, to look at a server and to change things in it.
 ///
@@ -31,6 +32,19 @@ final class BarePostgres {
     /// How many rows a query finds.
     func rowCount(of sql: String) throws -> Int {
         try answer(sql) { Int(PQntuples($0)) }
+    }
+
+    /// The processes of the other sessions of clients in this database.
+    ///
+    /// - Parameter condition: Which of them, of a row of `pg_stat_activity`.
+    func otherSessions(_ condition: String = "true") throws -> [pid_t] {
+        let pids = try execute(
+            """
+            SELECT string_agg(pid::text, ' ') FROM pg_stat_activity
+            WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend' AND \(condition)
+            """
+        )
+        return (pids ?? "").split(separator: " ").compactMap { pid_t($0) }
     }
 
     private func answer<Value>(_ sql: String, _ read: (OpaquePointer?) -> Value) throws -> Value {

@@ -1,4 +1,5 @@
 import CHiredis
+import Glibc
 
 /// The blocking API of hiredis called as directly as can be: the floor that a lookup is held against.
 final class BareRedis {
@@ -87,6 +88,15 @@ final class BareRedis {
         let typed = reply.assumingMemoryBound(to: redisReply.self)
         guard typed.pointee.type != REDIS_REPLY_ERROR else { throw Failure(description: "Redis refuses a command") }
         try inspect(typed)
+    }
+
+    /// The process of the server.
+    func processIdentifier() throws -> pid_t {
+        let line = try text("INFO", "server").split(separator: "\r\n").first { $0.hasPrefix("process_id:") }
+        guard let pid = line.flatMap({ pid_t($0.dropFirst(11)) }) else {
+            throw Failure(description: "Redis does not tell its process")
+        }
+        return pid
     }
 
     /// The text of a reply to one command.

@@ -246,21 +246,11 @@ struct DrainStage: Sendable {
         let program = program(side, collapses: collapses)
         return try await onThread {
             let postgres = try postgres()
-            let sessions = try postgres.execute(
-                """
-                SELECT string_agg(pid::text, ' ') FROM pg_stat_activity
-                WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
-                """
-            )
-            let info = try BareRedis(.unix(path: stage.redisPath)).text("INFO", "server").split(separator: "\r\n")
-            guard let line = info.first(where: { $0.hasPrefix("process_id:") }), let redis = pid_t(line.dropFirst(11)),
-                let process = program.processIdentifier
-            else { throw NotWarm(description: "no process of Redis, or of \(side)") }
+            guard let process = program.processIdentifier else { throw NotWarm(description: "no process of \(side)") }
             let clocks = (
-                postgres: try (sessions ?? "").split(separator: " ").compactMap { pid_t($0) }.map(
-                    ProcessorClock.init(of:)
-                ),
-                redis: try ProcessorClock(of: redis), program: try ProcessorClock(of: process)
+                postgres: try postgres.otherSessions().map(ProcessorClock.init(of:)),
+                redis: try ProcessorClock(of: BareRedis(.unix(path: stage.redisPath)).processIdentifier()),
+                program: try ProcessorClock(of: process)
             )
             func used() throws -> Drain {
                 Drain(

@@ -1,5 +1,3 @@
-import Dispatch
-import Glibc
 import Keyspace
 import LocalServices
 
@@ -93,12 +91,5 @@ struct WorkerStage: Sendable {
     /// How a program connects.
     func conninfo(options: String? = nil) -> String {
         postgres.connectionString(database: Self.database) + (options.map { " options='\($0)'" } ?? "")
-    }
-}
-
-/// Does something that blocks where it holds up nobody.
-func onThread<Result: Sendable>(_ body: @escaping @Sendable () throws -> Result) async throws -> Result {
-    try await withCheckedThrowingContinuation { continuation in
-        DispatchQueue.global(qos: .userInitiated).async { continuation.resume(with: Swift.Result { try body() }) }
     }
 }

@@ -1,5 +1,4 @@
 import CHiredis
-import Dispatch
 import Freshet
 import Glibc
 import Keyspace
@@ -157,12 +156,5 @@ struct ScaleStage: Sendable {
             if words.first == "VmRSS:", words.count > 1, let kibibytes = Double(words[1]) { return kibibytes / 1_024 }
         }
         throw NotWarm(description: "the kernel does not tell the worker's memory")
-    }
-
-    /// Does something that blocks where it holds up nobody.
-    private func onThread<Result: Sendable>(_ body: @escaping @Sendable () throws -> Result) async throws -> Result {
-        try await withCheckedThrowingContinuation { continuation in
-            DispatchQueue.global(qos: .userInitiated).async { continuation.resume(with: Swift.Result { try body() }) }
-        }
     }
 }

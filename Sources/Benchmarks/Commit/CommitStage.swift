@@ -1,4 +1,3 @@
-import Dispatch
 import Glibc
 import Keyspace
 import LocalServices
@@ -12,6 +11,9 @@ struct CommitStage: Sendable {
 
         /// Where its tables are.
         var schema: String { self == .ours ? "public" : "bare" }
+
+        /// What its program calls itself in Postgres, as it connects.
+        fileprivate var sessionName: String { "application_name=\(self)" }
     }
 
     private let postgres: LocalPostgres
@@ -32,12 +34,13 @@ struct CommitStage: Sendable {
 
     private static func workflowCount(of count: Int) -> Int { count == 1 ? 40 : count == 10 ? 20 : 4 }
 
-    private static let detectors = Array(Int64(100)...699) + Array(10_000...13_999)
+    private static let detectors = Array(Int64(100)...699) + Array(10_000...13_999) + Array(60_000...67_999)
 
-    /// How many clients change something at once, each of them what is its own: ten detectors, and a workflow of these.
+    /// How many clients change something at once, each of them what is its own: ten detectors, and workflows of one of these, of all,
+    /// and of a thousand others.
     static let clientCount = 8
 
-    /// What the ids of a client's detectors begin with: 600 to 609 are those of the first.
+    /// What the ids of a client's detectors begin with: 600 to 609 are those of the first, and 60000 to 60999.
     static func prefixText(of client: Int) -> String { "\(60 + client)" }
 
     static func detectors(of client: Int) -> ClosedRange<Int64> {
@@ -50,15 +53,23 @@ struct CommitStage: Sendable {
         detectors(of: client).lowerBound + Int64(number % 10)
     }
 
-    static func workflow(of client: Int) -> Int { 100 + client }
+    /// A client's own workflow that so many detectors have, and these detectors.
+    static func workflow(of count: Int, ofClient client: Int) -> (id: Int, detectors: ClosedRange<Int64>) {
+        let (ids, first) = count == 1_000 ? (300, 1_000 * (60 + client)) : (count == 10 ? 100 : 200, 10 * (60 + client))
+        return (ids + client, Int64(first)...Int64(first + count - 1))
+    }
+
+    private static let workflowSizes = [1, 10, 1_000]
 
     /// Detectors, the workflows of 1, 10 and 1,000 of them, one that is linked and unlinked, and those of the clients.
     private static let rows: String = {
-        var workflows = [1, 10, 1_000].flatMap { count in (0..<workflowCount(of: count)).map { workflow(of: count, $0) }
+        let workflows = workflowSizes.flatMap { count in
+            (0..<workflowCount(of: count)).map { workflow(of: count, $0) }
+                + (0..<clientCount).map { workflow(of: count, ofClient: $0) }
         }
-        workflows += (0..<clientCount).map { (workflow(of: $0), detectors(of: $0)) }
         return """
-            INSERT INTO workflow_engine_detector (id) SELECT generate_series(100, 699) UNION ALL SELECT generate_series(10000, 13999);
+            INSERT INTO workflow_engine_detector (id) SELECT generate_series(100, 699)
+                UNION ALL SELECT generate_series(10000, 13999) UNION ALL SELECT generate_series(60000, 67999);
             INSERT INTO workflow_engine_workflow (id) VALUES (3), \(workflows.map { "(\($0.id))" }.joined(separator: ", "));
             \(workflows.map {
                 """
@@ -85,10 +96,10 @@ struct CommitStage: Sendable {
         let conninfo = postgres.connectionString(database: database)
         let redis = "unix://\(redisPath)"
         try await FreshetProgram.migrate(conninfo: conninfo, redis: redis)
-        let worker = try await FreshetProgram.worker(conninfo: conninfo, redis: redis)
+        let worker = try await FreshetProgram.worker(conninfo: "\(conninfo) \(Side.ours.sessionName)", redis: redis)
         let floor = try LocalProgram(
             executable: FreshetProgram.path(of: "CommitFloor"),
-            arguments: [conninfo, redisPath]
+            arguments: ["\(conninfo) \(Side.floor.sessionName)", redisPath]
         )
         try await floor.start()
         try await FreshetProgram.until("the floor to listen") { try floor.log().contains("ready") }
@@ -130,6 +141,22 @@ struct CommitStage: Sendable {
         return "\(statement); NOTIFY commit_floor, '\(Self.floorPrefix) \(detectors.lowerBound) \(detectors.count)'"
     }
 
+    /// The clocks of those who bring changes to Redis on a side, and of who makes them; without the sessions of the writers, which come
+    /// and go.
+    func clocks(_ side: Side) throws -> [CommitParty: [ProcessorClock]] {
+        guard let program = (side == .ours ? worker : floor).processIdentifier else {
+            throw NotWarm(description: "no process of \(side)")
+        }
+        let sessions = try BarePostgres(postgres.connectionString(database: Self.database))
+            .otherSessions("application_name = '\(side)'")
+        return [
+            .sessions: try sessions.map(ProcessorClock.init(of:)),
+            .program: [try ProcessorClock(of: program)],
+            .redis: [try ProcessorClock(of: BareRedis(.unix(path: redisPath)).processIdentifier())],
+            .clients: [try ProcessorClock(of: getpid())],
+        ]
+    }
+
     /// A writer who sees the keys that begin with a text.
     func client(_ side: Side, prefixText: String) throws -> CommitClient {
         let prefix = side == .ours ? Self.namespace.entityKeyPrefix(bucket: 0) : Self.floorPrefix
@@ -138,12 +165,5 @@ struct CommitStage: Sendable {
             redisPath: redisPath,
             prefix: prefix + prefixText
         )
-    }
-
-    /// Does something that blocks where it holds up nobody.
-    func onThread<Result: Sendable>(_ body: @escaping @Sendable () throws -> Result) async throws -> Result {
-        try await withCheckedThrowingContinuation { continuation in
-            DispatchQueue.global(qos: .userInitiated).async { continuation.resume(with: Swift.Result { try body() }) }
-        }
     }
 }

@@ -36,7 +36,7 @@ struct CommitBenchmark: Benchmark {
             var bars: [Bar] = []
             for change in Self.changes { bars += try await alone(change, on: stage) }
             for change in Self.sharedChanges {
-                var made: [CommitStage.Side: [Int]] = [:]
+                var made = 0
                 for rate in change.rates { bars += try await together(change, rate: rate, made: &made, on: stage) }
             }
             await stage.end()
@@ -85,9 +85,13 @@ struct CommitBenchmark: Benchmark {
         workflow(of: 1_000, samples: 100),
     ]
 
+    private static func workflowName(of count: Int) -> String {
+        "workflow of \(count) detector\(count == 1 ? "" : "s")"
+    }
+
     private static func workflow(of count: Int, samples: Int) -> Change {
         Change(
-            name: "workflow of \(count) detector\(count == 1 ? "" : "s")",
+            name: workflowName(of: count),
             sql: { schema, number in changing("workflow", Int64(CommitStage.workflow(of: count, number).id), in: schema)
             },
             detectors: { number in CommitStage.workflow(of: count, number).detectors },
@@ -98,7 +102,7 @@ struct CommitBenchmark: Benchmark {
 
     /// One client, whose changes follow one another, in turns with the floor.
     private func alone(_ change: Change, on stage: CommitStage) async throws -> [Bar] {
-        let times = try await stage.onThread {
+        let times = try await onThread {
             let sides = try [CommitStage.Side.ours, .floor].map { side in
                 (side, try stage.client(side, prefixText: ""))
             }
@@ -146,93 +150,141 @@ struct CommitBenchmark: Benchmark {
         ),
         SharedChange(
             name: "link",
-            rates: [100, 1_000],
+            rates: [1, 100, 1_000],
             sql: { schema, client, number in
                 linking(CommitStage.detector(number, of: client), (number / 10).isMultiple(of: 2), in: schema)
             },
             detectors: { client, number in .only(CommitStage.detector(number, of: client)) },
             limits: (1.5, 2)
         ),
-        SharedChange(
-            name: "workflow of 10 detectors",
-            rates: [100],
-            sql: { schema, client, _ in changing("workflow", Int64(CommitStage.workflow(of: client)), in: schema) },
-            detectors: { client, _ in CommitStage.detectors(of: client) },
-            limits: (2.5, 2.5)
-        ),
+        sharedWorkflow(of: 1, rates: [1, 100, 1_000]),
+        sharedWorkflow(of: 10, rates: [1, 100, 1_000]),
+        // A million keys a second are more than the floor can raise, too.
+        sharedWorkflow(of: 1_000, rates: [1, 10]),
     ]
+
+    private static func sharedWorkflow(of count: Int, rates: [Int]) -> SharedChange {
+        SharedChange(
+            name: workflowName(of: count),
+            rates: rates,
+            sql: { schema, client, _ in
+                changing("workflow", Int64(CommitStage.workflow(of: count, ofClient: client).id), in: schema)
+            },
+            detectors: { client, _ in CommitStage.workflow(of: count, ofClient: client).detectors },
+            limits: (2.5, 2.5)
+        )
+    }
 
     /// Eight clients, in turns with the floor.
     ///
-    /// - Parameter made: How many changes each of them has made so far.
+    /// - Parameter made: How many changes each of them has made so far, on either side.
     private func together(
         _ change: SharedChange,
         rate: Int,
-        made: inout [CommitStage.Side: [Int]],
+        made: inout Int,
         on stage: CommitStage
     ) async throws -> [Bar] {
-        // At one a second it takes a while until there are a hundred.
-        let (slices, seconds) = rate == 1 ? (4, 25) : (5, 1)
+        // As those of a pool, their sessions are kept: the first statements of a session take ten times as long as others.
+        let sides = [CommitStage.Side.floor, .ours]
+        let clients = try sides.map { side in
+            try (0..<CommitStage.clientCount).map { try stage.client(side, prefixText: CommitStage.prefixText(of: $0)) }
+        }
+        let clocks = try sides.map { try stage.clocks($0) }
         var times: [CommitStage.Side: [CommitClient.Sample]] = [:]
-        for _ in 0..<slices {
-            for side in [CommitStage.Side.floor, .ours] {
-                let before = made[side] ?? Array(repeating: 0, count: CommitStage.clientCount)
-                let samples = try await withThrowingTaskGroup(of: (Int, [CommitClient.Sample]).self) { tasks in
-                    for (client, number) in before.enumerated() {
+        var used: [CommitStage.Side: ProcessorUse] = [:]
+        var seconds: [CommitStage.Side: Double] = [:]
+        // At one a second it takes a while until there are fifty.
+        let slices = rate == 1 ? 2 : 5
+        // The first warms up, and does not count.
+        for slice in 0...slices {
+            let turn = Turn(
+                first: made,
+                count: slice == 0 ? 3 : max(rate == 1 ? 3 : 1, rate / CommitStage.clientCount),
+                period: .seconds(CommitStage.clientCount) / (slice == 0 ? max(10, min(rate, 100)) : rate)
+            )
+            if slice == 1 { (times, used, seconds) = ([:], [:], [:]) }
+            for (place, side) in sides.enumerated() {
+                let (began, usedBefore) = (ContinuousClock.now, try ProcessorUse(clocks[place]))
+                try await withThrowingTaskGroup { tasks in
+                    for (number, client) in clients[place].enumerated() {
                         tasks.addTask {
-                            try await stage.onThread {
-                                (
-                                    client,
-                                    try Self.samples(
-                                        of: change,
-                                        by: client,
-                                        from: number,
-                                        rate: rate,
-                                        seconds: seconds,
-                                        on: stage,
-                                        side
-                                    )
-                                )
-                            }
+                            try await onThread { try turn.take(change, by: client, number, on: stage, side) }
                         }
                     }
-                    return try await tasks.reduce(into: [:]) { $0[$1.0] = $1.1 }
+                    for try await (samples, session) in tasks {
+                        times[side, default: []] += samples
+                        used[side, default: [:]][.writers, default: 0] += session
+                    }
                 }
-                made[side] = before.enumerated().map { $1 + (samples[$0]?.count ?? 0) }
-                times[side, default: []] += samples.values.joined()
+                used[side, default: [:]].add(from: usedBefore, to: try ProcessorUse(clocks[place]))
+                seconds[side, default: 0] += Stopwatch.microseconds(began.duration(to: .now)) / 1e6
             }
+            made += turn.count
         }
-        return Self.bars(times, "\(change.name), \(CommitStage.clientCount) clients, \(rate) a second", change.limits)
+        let name = "\(change.name), \(CommitStage.clientCount) clients, \(rate) a second"
+        return Self.bars(times, name, change.limits) + [
+            Self.bar(used, for: times.mapValues(\.count), in: seconds, name)
+        ]
     }
 
-    private static func samples(
-        of change: SharedChange,
-        by client: Int,
-        from first: Int,
-        rate: Int,
-        seconds: Int,
-        on stage: CommitStage,
-        _ side: CommitStage.Side
-    ) throws -> [CommitClient.Sample] {
-        let connection = try stage.client(side, prefixText: CommitStage.prefixText(of: client))
-        let period = Duration.seconds(1) * CommitStage.clientCount / rate
-        // Each begins a share of the period later than the one before it.
-        var next = ContinuousClock.now + period * client / CommitStage.clientCount
-        let end = ContinuousClock.now + .seconds(seconds)
-        var samples: [CommitClient.Sample] = []
-        while next < end {
-            let number = first + samples.count
-            let detectors = change.detectors(client, number)
-            let sql = stage.sql(change.sql(side.schema, client, number), changing: detectors, side)
-            let keys = stage.keys(of: detectors, side)
-            Stopwatch.block(until: next)
-            samples.append(try connection.sample(sql, changing: keys))
-            next += period
+    /// What each of several clients does in its turn.
+    private struct Turn: Sendable {
+        /// The number of its first change.
+        var first: Int
+        var count: Int
+        /// Between two of its changes.
+        var period: Duration
+
+        /// Makes the changes of one client, and tells for how long its session in Postgres used a processor, in microseconds.
+        func take(
+            _ change: SharedChange,
+            by client: CommitClient,
+            _ number: Int,
+            on stage: CommitStage,
+            _ side: CommitStage.Side
+        ) throws -> (samples: [CommitClient.Sample], session: Double) {
+            let usedBefore = try client.session.microseconds
+            // Each begins a share of the period later than the one before it.
+            var next = ContinuousClock.now + period * number / CommitStage.clientCount
+            var samples: [CommitClient.Sample] = []
+            for place in first..<(first + count) {
+                let detectors = change.detectors(number, place)
+                let sql = stage.sql(change.sql(side.schema, number, place), changing: detectors, side)
+                let keys = stage.keys(of: detectors, side)
+                Stopwatch.block(until: next)
+                samples.append(try client.sample(sql, changing: keys))
+                next += period
+            }
+            return (samples, try client.session.microseconds - usedBefore)
         }
-        return samples
     }
 
     // MARK: Figures
+
+    /// For how long a change keeps the processors at work, beside the floor's, and whose work that is.
+    private static func bar(
+        _ used: [CommitStage.Side: ProcessorUse],
+        for counts: [CommitStage.Side: Int],
+        in seconds: [CommitStage.Side: Double],
+        _ name: String
+    ) -> Bar {
+        func perChange(_ party: CommitParty, _ side: CommitStage.Side) -> Double {
+            (used[side]?[party] ?? .nan) / Double(counts[side] ?? 0)
+        }
+        func total(_ side: CommitStage.Side) -> Double { CommitParty.allCases.reduce(0) { $0 + perChange($1, side) } }
+        // Fewer than were asked for, where that is more than can be done.
+        func rate(_ side: CommitStage.Side) -> Int { Int(Double(counts[side] ?? 0) / (seconds[side] ?? .nan)) }
+        let parties = CommitParty.allCases.map { party in
+            "\(party.rawValue) \(Int(perChange(party, .ours))) / \(Int(perChange(party, .floor)))"
+        }
+        return Bar(
+            name: "\(name), the processors' time for a change",
+            figure: total(.ours) / total(.floor),
+            limit: .none,
+            origin: "\(Int(total(.ours))) / \(Int(total(.floor))) µs, of \(rate(.ours)) / \(rate(.floor)) a second: "
+                + parties.joined(separator: ", ")
+        )
+    }
 
     private static func bars(
         _ times: [CommitStage.Side: [CommitClient.Sample]],

@@ -4,7 +4,9 @@ import Glibc
 /// One writer: commits a change with libpq as directly as can be, and waits until Redis shows that its keys have changed.
 ///
 /// It blocks the thread that it is on, and is used on one at a time.
-final class CommitClient {
+///
+/// `@unchecked Sendable` because its turns follow one another, and nobody else has it meanwhile.
+final class CommitClient: @unchecked Sendable {
     /// How long one change took, in microseconds.
     struct Sample {
         /// From sending the statement, which commits by itself, until the last key had changed.
@@ -16,6 +18,8 @@ final class CommitClient {
     /// Owned by this object until it goes, because that is how libpq hands out a connection.
     private let connection: OpaquePointer
     private let observer: InvalidationObserver
+    /// That of the process which Postgres has for this session.
+    let session: ProcessorClock
 
     init(conninfo: String, redisPath: String, prefix: String) throws {
         guard let connection = PQconnectdb(conninfo), PQstatus(connection) == CONNECTION_OK else {
@@ -23,6 +27,7 @@ final class CommitClient {
         }
         self.connection = connection
         observer = try InvalidationObserver(path: redisPath, prefix: prefix)
+        session = try ProcessorClock(of: PQbackendPID(connection))
     }
 
     deinit {
