@@ -214,9 +214,19 @@ struct FillClaims<Key: Hashable & Sendable, Value: Sendable>: Sendable {
 }
 
 extension RedisBatch {
-    /// One run of a script of the contract.
-    init(script: KeyspaceScript, keys: [String], arguments: [RedisArgument]) {
+    /// One run of a script.
+    init(script: RedisScript, keys: [String], arguments: [RedisArgument]) {
         self.init(key: keys[0])
-        append(RedisScript(name: script.name, source: script.source), keys: keys, arguments: arguments)
+        append(script, keys: keys, arguments: arguments)
     }
+}
+
+/// The scripts of the contract that readers run.
+extension RedisScript {
+    static let seedNamespace = RedisScript(KeyspaceScript.seedNamespace)
+    static let claim = RedisScript(KeyspaceScript.claim)
+    static let release = RedisScript(KeyspaceScript.release)
+    static let fill = RedisScript(KeyspaceScript.fill)
+
+    private init(_ script: KeyspaceScript) { self.init(name: script.name, source: script.source) }
 }

@@ -377,7 +377,8 @@ struct Pump {
         guard let claim = pass.claim else { return }
         let now = surroundings.now
         let duration = pass.began.duration(to: now)
-        rested = now + HintSignal.rest(after: duration)
+        // One that finds nothing is seldom, as often as is polled.
+        if claim.rowCount > 0 { rested = now + HintSignal.rest(after: duration) }
         if reported.errors[.redis] != nil { telemetry.reconnectedToRedis() }
         reported.errors = [:]
         telemetry.passCommitted(after: duration)

@@ -86,6 +86,22 @@ import Testing
         }
     }
 
+    @Test func `a pass that only claims what was bumped lets the last one rest`() async throws {
+        try await held { scenario, worker in
+            let before = try await generation(scenario, 1)
+            try await scenario.execute("UPDATE workflow_engine_detector SET name = 'a' WHERE id = 1")
+            _ = try await bumped(scenario, 1, from: before)
+            // The pass takes longer than the ninth part of what one rests at most.
+            try await Task.sleep(for: .milliseconds(5))
+            let opened = ContinuousClock.now
+            _ = try await report(of: worker)
+            let passes = worker.gate.steps.count(of: .observing)
+            try await scenario.execute("UPDATE workflow_engine_detector SET name = 'b' WHERE id = 1")
+            try await worker.gate.steps.wait(for: .observing, count: passes + 1)
+            #expect(ContinuousClock.now - opened >= .milliseconds(40))
+        }
+    }
+
     @Test func `a forged hint costs a bump, and keeps no change from its own`() async throws {
         try await held { scenario, worker in
             let id = "00000000-0000-4000-8000-000000000001"

@@ -21,6 +21,16 @@ struct HintLedgerTests {
         return row
     }
 
+    private func move(_ hint: String?, _ workflow: Int64, from old: Int64, to new: Int64) -> JournalRow {
+        var row = JournalRow(
+            subject: "workflow",
+            operation: "update",
+            integers: ["workflow_ids": [workflow], "old_environment_ids": [old], "new_environment_ids": [new]]
+        )
+        row.hint = hint
+        return row
+    }
+
     /// The claim of some rows; every workflow is in environment 5, and linked with detector 1.
     private func claim(_ rows: [JournalRow]) -> CacheClaim {
         let workflows = Set(rows.flatMap { $0.integers["workflow_ids"] ?? [] })
@@ -69,15 +79,9 @@ struct HintLedgerTests {
 
     @Test func `what a hint did not know of is bumped by the pass`() throws {
         bump("a", [1], HintMark(chain: 9, number: 4))
-        var moved = JournalRow(
-            subject: "workflow",
-            operation: "update",
-            integers: ["workflow_ids": [7], "old_environment_ids": [5], "new_environment_ids": [6]]
-        )
-        moved.hint = "a"
         var claim = CacheClaim(emptyOf: "workflows")
         claim.resolve(
-            [moved],
+            [move("a", 7, from: 5, to: 6)],
             facts: [1, 2].map { FactRow(kind: "link", number1: $0, number2: 7) },
             factsProblem: nil,
             by: WorkflowRules()
@@ -86,17 +90,32 @@ struct HintLedgerTests {
         #expect(coverage.rest == ScopeSet([.entry(Entity(2), Variant(5)), .entry(Entity(2), Variant(6))]))
     }
 
-    @Test func `of two rows that change one workflow only what was bumped last is left out`() throws {
+    @Test func `of a workflow and a link of it only what was bumped last is left out`() throws {
         bump("a", [1, 2], HintMark(chain: 9, number: 4))
         bump("b", [1], HintMark(chain: 9, number: 5))
-        let coverage = try #require(ledger.coverage(of: claim([link("a", 2, 7), link("b", 1, 7)])))
+        let coverage = try #require(ledger.coverage(of: claim([link("a", 2, 7), move("b", 7, from: 5, to: 5)])))
         #expect(coverage.rest == ScopeSet([.entry(Entity(2), Variant(5))]))
         #expect(coverage.marks == [0: HintMark(chain: 9, number: 5)])
     }
 
-    @Test func `of two rows that change one workflow nothing is left out where only one was heard of`() throws {
+    @Test func `links of one workflow are left out one by one, and so are changes of one workflow`() throws {
+        bump("a", [2], HintMark(chain: 9, number: 4))
+        bump("b", [1], HintMark(chain: 9, number: 5))
+        let links = try #require(ledger.coverage(of: claim([link("a", 2, 7), link("b", 1, 7)])))
+        #expect(links.rest.isEmpty)
+        #expect(links.marks == [0: HintMark(chain: 9, number: 5)])
+        bump("c", [1], HintMark(chain: 9, number: 6))
+        bump("d", [1], HintMark(chain: 9, number: 7))
+        let moves = try #require(
+            ledger.coverage(of: claim([move("c", 7, from: 5, to: 6), move("d", 7, from: 6, to: 5)]))
+        )
+        #expect(moves.rest.isEmpty)
+        #expect(moves.marks == [0: HintMark(chain: 9, number: 7)])
+    }
+
+    @Test func `of a workflow and a link of it nothing is left out where only one was heard of`() throws {
         bump("b", [1, 2], HintMark(chain: 9, number: 5))
-        let claim = claim([link("a", 2, 7), link("b", 1, 7)])
+        let claim = claim([link("a", 2, 7), move("b", 7, from: 5, to: 6)])
         let coverage = try #require(ledger.coverage(of: claim))
         #expect(coverage.rest == claim.scopes)
         #expect(coverage.marks.isEmpty)
@@ -105,8 +124,9 @@ struct HintLedgerTests {
     @Test func `rows that have nothing in common are taken apart from those that have`() throws {
         bump("c", [3], HintMark(chain: 9, number: 3))
         bump("a", [1, 2], HintMark(chain: 9, number: 4))
-        let coverage = try #require(ledger.coverage(of: claim([link("a", 2, 7), link("b", 1, 7), link("c", 3, 8)])))
-        #expect(coverage.rest == claim([link("a", 2, 7), link("b", 1, 7)]).scopes)
+        let tied = [link("a", 2, 7), move("b", 7, from: 5, to: 6)]
+        let coverage = try #require(ledger.coverage(of: claim(tied + [link("c", 3, 8)])))
+        #expect(coverage.rest == claim(tied).scopes)
         #expect(coverage.marks == [0: HintMark(chain: 9, number: 3)])
     }
 

@@ -27,6 +27,11 @@ struct HintTests {
         #expect(Hint("a workflows link insert \(Self.columns(16))")?.row.integers["c16"] == [1])
     }
 
+    @Test func `a payload is divided at each space, whatever follows it`() {
+        #expect(Hint("a workflows \u{301}link insert")?.row.subject == "\u{301}link")
+        #expect(Hint("a workflows \r\n insert")?.row.subject == "\r\n")
+    }
+
     @Test(
         arguments: [
             "", " ", "a", "a workflows link", "a  link insert", "a workflows link insert detector_ids",

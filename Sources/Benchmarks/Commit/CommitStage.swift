@@ -34,13 +34,18 @@ struct CommitStage: Sendable {
 
     private static func workflowCount(of count: Int) -> Int { count == 1 ? 40 : count == 10 ? 20 : 4 }
 
-    private static let detectors = Array(Int64(100)...699) + Array(10_000...13_999) + Array(60_000...67_999)
+    /// Whom there are: the single client's, then those of the clients who change something at once.
+    private static let allDetectors: [ClosedRange<Int64>] =
+        [100...699, 10_000...13_999, 6_000...6_799]
+        + (0..<clientCount).map { client in
+            let first = Int64(10_000 * (60 + client))
+            return first...(first + 3_999)
+        }
 
-    /// How many clients change something at once, each of them what is its own: ten detectors, and workflows of one of these, of all,
-    /// and of a thousand others.
+    /// How many clients change something at once, each of them what is its own: detectors, and workflows of 1, 10 and 1,000.
     static let clientCount = 8
 
-    /// What the ids of a client's detectors begin with: 600 to 609 are those of the first, and 60000 to 60999.
+    /// What the ids of a client's detectors begin with: 600 to 609, 6000 to 6099 and 600000 to 603999 are those of the first.
     static func prefixText(of client: Int) -> String { "\(60 + client)" }
 
     static func detectors(of client: Int) -> ClosedRange<Int64> {
@@ -53,11 +58,21 @@ struct CommitStage: Sendable {
         detectors(of: client).lowerBound + Int64(number % 10)
     }
 
-    /// A client's own workflow that so many detectors have, and these detectors.
-    static func workflow(of count: Int, ofClient client: Int) -> (id: Int, detectors: ClosedRange<Int64>) {
-        let (ids, first) = count == 1_000 ? (300, 1_000 * (60 + client)) : (count == 10 ? 100 : 200, 10 * (60 + client))
-        return (ids + client, Int64(first)...Int64(first + count - 1))
+    /// One of a client's own workflows that so many detectors have, and these detectors, whom no other of them has.
+    static func workflow(of count: Int, _ number: Int, ofClient client: Int) -> (id: Int, detectors: ClosedRange<Int64>)
+    {
+        let place = number % clientWorkflowCount(of: count)
+        let (ids, first) =
+            switch count {
+            case 1: (2_000, 10 * (60 + client))
+            case 10: (3_000, 100 * (60 + client))
+            default: (4_000, 10_000 * (60 + client))
+            }
+        let begin = Int64(first + place * count)
+        return (ids + 10 * client + place, begin...(begin + Int64(count) - 1))
     }
+
+    private static func clientWorkflowCount(of count: Int) -> Int { count == 1_000 ? 4 : 10 }
 
     private static let workflowSizes = [1, 10, 1_000]
 
@@ -65,11 +80,13 @@ struct CommitStage: Sendable {
     private static let rows: String = {
         let workflows = workflowSizes.flatMap { count in
             (0..<workflowCount(of: count)).map { workflow(of: count, $0) }
-                + (0..<clientCount).map { workflow(of: count, ofClient: $0) }
+                + (0..<clientCount).flatMap { client in
+                    (0..<clientWorkflowCount(of: count)).map { workflow(of: count, $0, ofClient: client) }
+                }
         }
         return """
-            INSERT INTO workflow_engine_detector (id) SELECT generate_series(100, 699)
-                UNION ALL SELECT generate_series(10000, 13999) UNION ALL SELECT generate_series(60000, 67999);
+            INSERT INTO workflow_engine_detector (id)
+                \(allDetectors.map { "SELECT generate_series(\($0.lowerBound), \($0.upperBound))" }.joined(separator: " UNION ALL "));
             INSERT INTO workflow_engine_workflow (id) VALUES (3), \(workflows.map { "(\($0.id))" }.joined(separator: ", "));
             \(workflows.map {
                 """
@@ -117,7 +134,7 @@ struct CommitStage: Sendable {
     /// Gives every detector what a cached one has: who is not cached is not raised.
     private func fill() throws {
         let redis = try BareRedis(.unix(path: redisPath))
-        for detector in Self.detectors {
+        for detector in Self.allDetectors.joined() {
             for side in [Side.ours, .floor] {
                 let generation = side == .ours ? "\(Generation.seed())" : "0"
                 try redis.roundTrip(BareRedis.Commands([["HSET", key(of: detector, side), "g", generation]]))
@@ -141,20 +158,26 @@ struct CommitStage: Sendable {
         return "\(statement); NOTIFY commit_floor, '\(Self.floorPrefix) \(detectors.lowerBound) \(detectors.count)'"
     }
 
-    /// The clocks of those who bring changes to Redis on a side, and of who makes them; without the sessions of the writers, which come
-    /// and go.
+    /// The clocks of those who bring changes to Redis on a side, and of who makes them; each writer knows that of its own session.
     func clocks(_ side: Side) throws -> [CommitParty: [ProcessorClock]] {
         guard let program = (side == .ours ? worker : floor).processIdentifier else {
             throw NotWarm(description: "no process of \(side)")
         }
         let sessions = try BarePostgres(postgres.connectionString(database: Self.database))
             .otherSessions("application_name = '\(side)'")
+        guard !sessions.isEmpty else { throw NotWarm(description: "no session of \(side)") }
         return [
             .sessions: try sessions.map(ProcessorClock.init(of:)),
             .program: [try ProcessorClock(of: program)],
             .redis: [try ProcessorClock(of: BareRedis(.unix(path: redisPath)).processIdentifier())],
             .clients: [try ProcessorClock(of: getpid())],
         ]
+    }
+
+    /// Waits until the worker has claimed everything, so that what it does for one side's changes is not counted as the other's.
+    func settle() throws {
+        let postgres = try BarePostgres(postgres.connectionString(database: Self.database))
+        while try postgres.rowCount(of: "SELECT FROM freshet.change LIMIT 1") > 0 { usleep(1_000) }
     }
 
     /// A writer who sees the keys that begin with a text.

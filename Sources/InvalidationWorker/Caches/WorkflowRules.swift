@@ -56,9 +56,17 @@ package struct WorkflowRules: CacheRules {
 }
 
 extension WorkflowRules: HintRules {
-    /// The workflows: what a detector is told of one does not depend on another.
-    package func subjects(of row: JournalRow) -> Set<Int64> {
-        Set(row.integers["workflow_ids"]?.compactMap(\.self) ?? [])
+    /// A workflow changes what is looked up for its links, and a link what is looked up for its workflow.
+    package func ties(of row: JournalRow) -> RowTies {
+        func facts(_ kind: String) -> Set<RowTies.Fact> {
+            Set(row.integers["workflow_ids"]?.lazy.compactMap(\.self).map { RowTies.Fact(kind: kind, key: $0) } ?? [])
+        }
+        return switch WorkflowChange.Subject(rawValue: row.subject) {
+        case .workflow: RowTies(changes: facts("environment"), reads: facts("link"))
+        case .link: RowTies(changes: facts("link"), reads: facts("environment"))
+        // What covers the namespace is resolved with nothing, and no other needs workflows.
+        case .detector, .entry, .namespace, nil: RowTies()
+        }
     }
 }
 

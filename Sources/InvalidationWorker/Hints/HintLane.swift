@@ -87,7 +87,8 @@ struct HintLane: Sendable {
         let left = heard.hints.count - rows.count
         telemetry.left(left)
         guard !rows.isEmpty else { return false }
-        return await bump(rows, of: cache) && left == 0
+        // What follows from two rows together is for the claim to see, which resolves them so.
+        return await bump(rows, of: cache) && left == 0 && rules.separated(heard.rows).together.isEmpty
     }
 
     private func bump(_ rows: [(id: String, scopes: ScopeSet)], of cache: ServedCache) async -> Bool {

@@ -6,9 +6,9 @@
 //
 // So of each row that a pass has claimed, what was bumped for that very row is left out, under these conditions:
 //
-// * The rows of the batch invalidate by themselves what they do together. Where two change one workflow, the scopes that follow from
-//   both may stand with one of them only, and that one may have been bumped before the other was visible. Then all that is left out is
-//   what was bumped last, if by then all rows of the batch had been heard of.
+// * The rows of the batch invalidate by themselves what they do together. Where one changes a workflow and another a link of it, the
+//   scopes that follow from both may stand with one of them only, and that one may have been bumped before the other was visible. Then
+//   all that is left out of what such rows invalidate is what was bumped last, if by then all of them had been heard of.
 // * The head says that the dataset holds the bumps: by the ``HintMark``, which the script of the pass compares. A dataset that was
 //   restored, promoted or resynchronised since has an earlier mark, or one of another chain.
 // * No chain was broken since the bump: whatever was bumped before is forgotten then.
@@ -225,21 +225,13 @@ extension HintCoverage {
 }
 
 extension HintRules {
-    /// The rows in groups, of which each invalidates by itself what it does together with the others: rows that change something in
-    /// common are in one.
+    /// The rows in groups, of which each invalidates by itself what it does together with the others.
     ///
     /// - Parameter factCount: Each group is resolved with all facts; where that would be too much work, all rows are one group.
     fileprivate func independent(_ rows: [JournalRow], among factCount: Int) -> [[JournalRow]] {
         guard rows.count * (factCount + 1) <= Self.separatedWork else { return [rows] }
-        var counts: [Int64: Int] = [:]
-        let subjects = rows.map { self.subjects(of: $0) }
-        for subject in subjects.joined() { counts[subject, default: 0] += 1 }
-        var groups: [[JournalRow]] = []
-        var together: [JournalRow] = []
-        for (row, subjects) in zip(rows, subjects) {
-            if subjects.contains(where: { counts[$0] != 1 }) { together.append(row) } else { groups.append([row]) }
-        }
-        return together.isEmpty ? groups : groups + [together]
+        let (alone, together) = separated(rows)
+        return alone.map { [$0] } + (together.isEmpty ? [] : [together])
     }
 
     private static var separatedWork: Int { 65_536 }

@@ -9,7 +9,8 @@ final class HintSignal: Sendable {
     /// How soon a pass is to begin.
     enum Urgency: Int, Comparable, Sendable {
         case none
-        /// What was changed is bumped already, and one pass for several changes costs both servers less.
+        /// What was changed is bumped already, so far as each row tells by itself, and one pass for several changes costs both servers
+        /// less.
         case soon
         case now
 
@@ -28,15 +29,18 @@ final class HintSignal: Sendable {
     /// How long a pass waits for more changes where what the first of them invalidates is bumped already.
     private static let pause: Duration = .milliseconds(10)
 
-    /// How long no pass begins behind another, where nothing is urgent: so long that passes take a tenth of the time.
+    /// How long no pass begins behind another, where nothing is urgent: so long that passes of up to 4 ms take a tenth of the time.
     ///
     /// However little one finds, it keeps the worker and both servers at work for as long as several hints do.
     ///
     /// - Parameter pass: How long that other took.
     static func rest(after pass: Duration) -> Duration { min(pass * 9, longestRest) }
 
-    /// As often as is looked where nothing notifies.
-    private static let longestRest: Duration = .milliseconds(100)
+    /// With the pass behind it and a look of the reader's well below the 100 ms for which a reader waits for a token's changes.
+    private static let longestRest: Duration = .milliseconds(40)
+
+    /// What was asked for since the last claim.
+    var urgency: Urgency { state.withLockedValue { $0.urgency } }
 
     /// Asks for a pass.
     func raise(_ urgency: Urgency) {
@@ -61,7 +65,7 @@ final class HintSignal: Sendable {
     /// - Parameter rested: When a pass may begin that is not urgent.
     func wait(until rested: ContinuousClock.Instant, in surroundings: Surroundings) async {
         await wait(for: .soon)
-        if state.withLockedValue({ $0.urgency }) == .soon {
+        if urgency == .soon {
             await withTaskGroup { tasks in
                 tasks.addTask {
                     // Cancelled where there is no more to wait for.

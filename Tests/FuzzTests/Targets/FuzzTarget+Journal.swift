@@ -70,7 +70,7 @@ extension FuzzTarget {
             let facts = (hint.row.integers["workflow_ids"] ?? []).map {
                 FactRow(kind: "link", number1: 17, number2: $0)
             }
-            _ = (WorkflowRules().scopes(of: [hint.row], facts: facts), WorkflowRules().subjects(of: hint.row))
+            _ = (WorkflowRules().scopes(of: [hint.row], facts: facts), WorkflowRules().ties(of: hint.row))
             return true
         }
     )

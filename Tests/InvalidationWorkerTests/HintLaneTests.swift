@@ -1,0 +1,85 @@
+import Keyspace
+import Logging
+import Redis
+import Surroundings
+import Testing
+
+@testable import InvalidationWorker
+
+/// What the lane asks the pump for.
+@Suite(.timeLimit(.minutes(1))) struct HintLaneTests {
+    /// A session that hears some changes, once, and tells how soon a pass is to begin then.
+    private struct Session: HintSession {
+        let heard: [HeardChanges]
+        let ledger: HintLedger
+        let urgencies: AsyncStream<HintSignal.Urgency>.Continuation
+
+        func hear(
+            _ isWanted: @Sendable (String) -> Bool,
+            others: @Sendable () -> Void,
+            _ body: @Sendable ([HeardChanges]) async -> Void
+        ) async throws -> Never {
+            // That the lane listens is news by itself.
+            ledger.signal.clear()
+            await body(heard)
+            urgencies.yield(ledger.signal.urgency)
+            while true { try await Task.sleep(for: .seconds(3_600)) }
+        }
+
+        func close() async {}
+    }
+
+    /// A Redis that has bumped one variant for each script, and keeps the mark it was given.
+    private struct Obedient: RedisClient {
+        func send(_ batches: [RedisBatch], timeLimit: Duration?) async throws(RedisError) -> [[RedisReply]] {
+            batches.map { batch in
+                batch.commands.map { command in
+                    guard case .script(_, _, let arguments) = command, case .string(let mark) = arguments[1] else {
+                        return .null
+                    }
+                    return .array([.bulk(Array(mark.utf8))] + [0, 1, 0, 0].map { .integer($0) })
+                }
+            }
+        }
+    }
+
+    private static let link = "a workflows link delete detector_ids={2} workflow_ids={11}"
+    private static let otherLink = "b workflows link delete detector_ids={3} workflow_ids={12}"
+    private static let move =
+        "c workflows workflow update workflow_ids={11} old_environment_ids={5} new_environment_ids={6}"
+
+    /// How soon a pass is to begin when some changes have been heard of together.
+    private func urgency(_ payloads: [String]) async throws -> HintSignal.Urgency? {
+        var heard = HeardNotifications(payloads) { _ in true }.changes
+        for place in heard.indices {
+            heard[place].facts = [
+                FactRow(kind: "link", number1: 1, number2: 11), FactRow(kind: "environment", number1: 11, number2: 6),
+                FactRow(kind: "environment", number1: 12, number2: 5),
+            ]
+        }
+        let ledger = HintLedger()
+        let (urgencies, continuation) = AsyncStream.makeStream(of: HintSignal.Urgency.self)
+        let session = Session(heard: heard, ledger: ledger, urgencies: continuation)
+        let lane = HintLane(
+            open: { session },
+            store: HeadStore(redis: Obedient(), limits: KeyspaceLimits()),
+            caches: try ServedCache.all(firstIn: .workflows),
+            ledger: ledger,
+            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
+            surroundings: .system
+        )
+        let running = Task { await lane.run() }
+        defer { running.cancel() }
+        return await urgencies.first { _ in true }
+    }
+
+    @Test(arguments: [[link], [move], [link, otherLink]])
+    func `what was bumped waits for its pass`(payloads: [String]) async throws {
+        #expect(try await urgency(payloads) == .soon)
+    }
+
+    /// The workflow finds no link any more, the link only the environment after: that the detector had it before follows from both.
+    @Test func `what follows from two changes together waits for nothing`() async throws {
+        #expect(try await urgency([Self.link, Self.move]) == .now)
+    }
+}
