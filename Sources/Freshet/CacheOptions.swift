@@ -14,7 +14,7 @@ public struct CacheOptions: Sendable {
     public var breaker = BreakerLimits()
     /// How long a read with a ``ReadToken`` waits for the worker before it loads.
     ///
-    /// Where much is changed, a worker claims some 20 times a second: a change is then applied some 50 ms after its commit.
+    /// Where many change something at once, a worker applies a change up to some 50 ms after its commit.
     public var tokenWait: Duration = .milliseconds(100)
     /// Whether decoded values are kept in the memory of this process as well; nil, as by default, keeps none.
     ///

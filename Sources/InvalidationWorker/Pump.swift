@@ -377,7 +377,7 @@ struct Pump {
         guard let claim = pass.claim else { return }
         let now = surroundings.now
         let duration = pass.began.duration(to: now)
-        // One that finds nothing is seldom, as often as is polled.
+        // What follows one that found nothing has waited already.
         if claim.rowCount > 0 { rested = now + HintSignal.rest(after: duration) }
         if reported.errors[.redis] != nil { telemetry.reconnectedToRedis() }
         reported.errors = [:]

@@ -2,6 +2,7 @@ import Keyspace
 import Logging
 import Redis
 import Surroundings
+import Synchronization
 import Testing
 
 @testable import InvalidationWorker
@@ -29,13 +30,20 @@ import Testing
         func close() async {}
     }
 
-    /// A Redis that has bumped one variant for each script, and keeps the mark it was given.
-    private struct Obedient: RedisClient {
+    /// A Redis that has bumped one variant for each script, keeps the mark it was given, and the rest of what it was told.
+    private final class Obedient: RedisClient {
+        /// What was to be bumped, by key.
+        let bumps = Mutex<[String: String]>([:])
+
         func send(_ batches: [RedisBatch], timeLimit: Duration?) async throws(RedisError) -> [[RedisReply]] {
             batches.map { batch in
                 batch.commands.map { command in
-                    guard case .script(_, _, let arguments) = command, case .string(let mark) = arguments[1] else {
+                    guard case .script(_, let keys, let arguments) = command, case .string(let mark) = arguments[1]
+                    else {
                         return .null
+                    }
+                    for (key, argument) in zip(keys.dropFirst(), arguments.dropFirst(6)) {
+                        if case .string(let variants) = argument { bumps.withLock { $0[key] = variants } }
                     }
                     return .array([.bulk(Array(mark.utf8))] + [0, 1, 0, 0].map { .integer($0) })
                 }
@@ -44,12 +52,13 @@ import Testing
     }
 
     private static let link = "a workflows link delete detector_ids={2} workflow_ids={11}"
+    private static let secondLink = "e workflows link delete detector_ids={4} workflow_ids={11}"
     private static let otherLink = "b workflows link delete detector_ids={3} workflow_ids={12}"
     private static let move =
         "c workflows workflow update workflow_ids={11} old_environment_ids={5} new_environment_ids={6}"
 
-    /// How soon a pass is to begin when some changes have been heard of together.
-    private func urgency(_ payloads: [String]) async throws -> HintSignal.Urgency? {
+    /// How soon a pass is to begin when some changes have been heard of together, and what was bumped for them.
+    private func hear(_ payloads: [String]) async throws -> (urgency: HintSignal.Urgency?, bumps: [String: String]) {
         var heard = HeardNotifications(payloads) { _ in true }.changes
         for place in heard.indices {
             heard[place].facts = [
@@ -60,9 +69,10 @@ import Testing
         let ledger = HintLedger()
         let (urgencies, continuation) = AsyncStream.makeStream(of: HintSignal.Urgency.self)
         let session = Session(heard: heard, ledger: ledger, urgencies: continuation)
+        let redis = Obedient()
         let lane = HintLane(
             open: { session },
-            store: HeadStore(redis: Obedient(), limits: KeyspaceLimits()),
+            store: HeadStore(redis: redis, limits: KeyspaceLimits()),
             caches: try ServedCache.all(firstIn: .workflows),
             ledger: ledger,
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
@@ -70,16 +80,26 @@ import Testing
         )
         let running = Task { await lane.run() }
         defer { running.cancel() }
-        return await urgencies.first { _ in true }
+        let urgency = await urgencies.first { _ in true }
+        return (urgency, redis.bumps.withLock { $0 })
     }
 
-    @Test(arguments: [[link], [move], [link, otherLink]])
+    private func key(_ detector: Int64) -> String { CacheNamespace.workflows.key(of: Entity(detector)) }
+
+    @Test(arguments: [[link], [move], [link, secondLink], [link, otherLink]])
     func `what was bumped waits for its pass`(payloads: [String]) async throws {
-        #expect(try await urgency(payloads) == .soon)
+        #expect(try await hear(payloads).urgency == .soon)
     }
 
-    /// The workflow finds no link any more, the link only the environment after: that the detector had it before follows from both.
-    @Test func `what follows from two changes together waits for nothing`() async throws {
-        #expect(try await urgency([Self.link, Self.move]) == .now)
+    @Test func `what concerns everything waits for nothing`() async throws {
+        #expect(try await hear(["d workflows namespace invalidate"]).urgency == .now)
+        #expect(try await hear([Self.link, "d workflows namespace invalidate"]).urgency == .now)
+    }
+
+    /// The workflow finds no link any more, and the link only the environment after: that the detector had it before follows from both.
+    @Test func `what follows from two changes together is bumped with them`() async throws {
+        #expect(try await hear([Self.link]).bumps == [key(2): "6"])
+        #expect(try await hear([Self.move]).bumps == [key(1): "5,6"])
+        #expect(try await hear([Self.link, Self.move]).bumps == [key(1): "5,6", key(2): "5,6"])
     }
 }

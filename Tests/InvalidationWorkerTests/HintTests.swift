@@ -29,7 +29,6 @@ struct HintTests {
 
     @Test func `a payload is divided at each space, whatever follows it`() {
         #expect(Hint("a workflows \u{301}link insert")?.row.subject == "\u{301}link")
-        #expect(Hint("a workflows \r\n insert")?.row.subject == "\r\n")
     }
 
     @Test(

@@ -34,7 +34,7 @@ struct CommitStage: Sendable {
 
     private static func workflowCount(of count: Int) -> Int { count == 1 ? 40 : count == 10 ? 20 : 4 }
 
-    /// Whom there are: the single client's, then those of the clients who change something at once.
+    /// The single client's, then those of the clients who change something at once.
     private static let allDetectors: [ClosedRange<Int64>] =
         [100...699, 10_000...13_999, 6_000...6_799]
         + (0..<clientCount).map { client in
@@ -174,10 +174,12 @@ struct CommitStage: Sendable {
         ]
     }
 
-    /// Waits until the worker has claimed everything, so that what it does for one side's changes is not counted as the other's.
-    func settle() throws {
-        let postgres = try BarePostgres(postgres.connectionString(database: Self.database))
-        while try postgres.rowCount(of: "SELECT FROM freshet.change LIMIT 1") > 0 { usleep(1_000) }
+    /// Whether the worker has claimed everything, so that what it does for one side's changes is not counted as the other's.
+    func isSettled() async throws -> Bool {
+        try await onThread {
+            try BarePostgres(postgres.connectionString(database: Self.database))
+                .rowCount(of: "SELECT FROM freshet.change LIMIT 1") == 0
+        }
     }
 
     /// A writer who sees the keys that begin with a text.

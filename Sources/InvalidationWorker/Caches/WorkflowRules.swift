@@ -64,7 +64,7 @@ extension WorkflowRules: HintRules {
         return switch WorkflowChange.Subject(rawValue: row.subject) {
         case .workflow: RowTies(changes: facts("environment"), reads: facts("link"))
         case .link: RowTies(changes: facts("link"), reads: facts("environment"))
-        // What covers the namespace is resolved with nothing, and no other needs workflows.
+        // These are resolved without facts.
         case .detector, .entry, .namespace, nil: RowTies()
         }
     }

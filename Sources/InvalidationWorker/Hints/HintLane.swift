@@ -81,14 +81,17 @@ struct HintLane: Sendable {
             telemetry.left(heard.hints.count)
             return false
         }
-        // Where one by itself concerns everything, that is for a claim to say.
-        let rows = heard.hints.map { (id: $0.id, scopes: rules.scopes(of: [$0.row], facts: facts)) }
-            .filter { !$0.scopes.coversNamespace }
+        let tied = rules.tied(heard.rows)
+        let together = zip(heard.rows, tied).filter(\.1).map(\.0)
+        let shared = together.isEmpty ? ScopeSet() : rules.scopes(of: together, facts: facts)
+        // Where one concerns everything, that is for a claim to say.
+        let rows = zip(heard.hints, tied).map { hint, isTied in
+            (id: hint.id, scopes: isTied ? shared : rules.scopes(of: [hint.row], facts: facts))
+        }.filter { !$0.scopes.coversNamespace }
         let left = heard.hints.count - rows.count
         telemetry.left(left)
         guard !rows.isEmpty else { return false }
-        // What follows from two rows together is for the claim to see, which resolves them so.
-        return await bump(rows, of: cache) && left == 0 && rules.separated(heard.rows).together.isEmpty
+        return await bump(rows, of: cache) && left == 0
     }
 
     private func bump(_ rows: [(id: String, scopes: ScopeSet)], of cache: ServedCache) async -> Bool {

@@ -230,8 +230,9 @@ extension HintRules {
     /// - Parameter factCount: Each group is resolved with all facts; where that would be too much work, all rows are one group.
     fileprivate func independent(_ rows: [JournalRow], among factCount: Int) -> [[JournalRow]] {
         guard rows.count * (factCount + 1) <= Self.separatedWork else { return [rows] }
-        let (alone, together) = separated(rows)
-        return alone.map { [$0] } + (together.isEmpty ? [] : [together])
+        let rows = zip(rows, tied(rows))
+        let together = rows.filter(\.1).map(\.0)
+        return rows.filter { !$0.1 }.map { [$0.0] } + (together.isEmpty ? [] : [together])
     }
 
     private static var separatedWork: Int { 65_536 }

@@ -2,8 +2,9 @@
 package protocol HintRules: CacheRules {
     /// What a row changes of what is looked up for others, and what is looked up for it.
     ///
-    /// Rows of which none changes what is looked up for another invalidate by themselves what they do together. Nothing is looked up
-    /// for a row that it changes itself.
+    /// Rows of which none changes what is looked up for another invalidate by themselves what they do together: a claim takes all that is
+    /// visible, so what no row of it changes has been as it is since the claim before, and each row was resolved with that. Nothing is
+    /// looked up for a row that it changes itself.
     func ties(of row: JournalRow) -> RowTies
 }
 
@@ -20,23 +21,15 @@ package struct RowTies: Hashable, Sendable {
 }
 
 extension HintRules {
-    /// Some rows, apart: those that invalidate by themselves what they do together with the others, and those that need not.
-    func separated(_ rows: [JournalRow]) -> (alone: [JournalRow], together: [JournalRow]) {
-        guard rows.count > 1 else { return (rows, []) }
+    /// Which of some rows invalidate together with others of them what they do not by themselves.
+    func tied(_ rows: [JournalRow]) -> [Bool] {
+        guard rows.count > 1 else { return rows.map { _ in false } }
         let ties = rows.map { self.ties(of: $0) }
         var all = RowTies()
         for ties in ties {
             all.changes.formUnion(ties.changes)
             all.reads.formUnion(ties.reads)
         }
-        var (alone, together): ([JournalRow], [JournalRow]) = ([], [])
-        for (row, ties) in zip(rows, ties) {
-            if ties.changes.isDisjoint(with: all.reads), ties.reads.isDisjoint(with: all.changes) {
-                alone.append(row)
-            } else {
-                together.append(row)
-            }
-        }
-        return (alone, together)
+        return ties.map { !$0.changes.isDisjoint(with: all.reads) || !$0.reads.isDisjoint(with: all.changes) }
     }
 }

@@ -9,8 +9,8 @@ final class HintSignal: Sendable {
     /// How soon a pass is to begin.
     enum Urgency: Int, Comparable, Sendable {
         case none
-        /// What was changed is bumped already, so far as each row tells by itself, and one pass for several changes costs both servers
-        /// less.
+        /// What was changed is bumped already, as far as one can tell who hears of it bit by bit, and one pass for several changes costs
+        /// both servers less.
         case soon
         case now
 
@@ -36,7 +36,7 @@ final class HintSignal: Sendable {
     /// - Parameter pass: How long that other took.
     static func rest(after pass: Duration) -> Duration { min(pass * 9, longestRest) }
 
-    /// With the pass behind it and a look of the reader's well below the 100 ms for which a reader waits for a token's changes.
+    /// With a short pass behind it, well below the 100 ms for which a reader waits for the changes of its token.
     private static let longestRest: Duration = .milliseconds(40)
 
     /// What was asked for since the last claim.
