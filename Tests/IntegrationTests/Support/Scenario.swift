@@ -215,7 +215,7 @@ final class Scenario: Sendable {
         workers.withLock { $0.append(worker) }
         if waitUntilVouched {
             do {
-                try await worker.events.wait(for: .vouched, count: 1, within: .seconds(20))
+                try await worker.events.wait(for: .vouched, count: 1, within: .seconds(60))
             } catch {
                 throw WorkerNeverVouched(cause: error, events: worker.allEvents)
             }
