@@ -220,7 +220,7 @@ struct CommitBenchmark: Benchmark {
                     }
                 }
                 seconds[side, default: 0] += Stopwatch.microseconds(began.duration(to: .now)) / 1e6
-                // Behind the changes the worker works on, and this program only waits for that.
+                // The worker goes on when the last change is made; this program then only waits, which is not the clients' work.
                 let usedByClients = try ProcessorUse(clocks[place].filter { $0.key == .clients })
                 try await FreshetProgram.until("the journal to be claimed") { try await stage.isSettled() }
                 let usedAfter = try ProcessorUse(clocks[place]).merging(usedByClients) { $1 }
