@@ -123,6 +123,9 @@ public final class ReadThroughCache<Key: Hashable & Sendable, Value: Sendable>: 
         await cancelWhenGracefulShutdown { await feed.run() }
     }
 
+    /// How many values are kept in memory.
+    package var nearCount: Int { near?.size.count ?? 0 }
+
     /// Keeps the near cache right until the task is cancelled.
     package func follow() async {
         await feed?.run()

@@ -62,6 +62,9 @@ public struct WorkflowLookup: Service {
         try await cache.run()
     }
 
+    /// How many values are kept in memory.
+    package var nearCount: Int { cache.nearCount }
+
     /// Keeps the near cache right until the task is cancelled.
     package func follow() async {
         await cache.follow()

@@ -5,9 +5,9 @@
 //     Simulate … --brief                                 most of the schedules are brief
 //     Simulate … --only INVARIANT                        nothing else is looked at
 //     Simulate --flaws                                   the names of the flaws, one a line: name, limit of seeds, what is wrong
-//     Simulate --until-caught N [--from SEED] [--flaw NAME]  how many schedules it takes to catch a flaw, N times
+//     Simulate … --until-broken                          plays none after the first that breaks an invariant
 //
-// It ends with 1 where an invariant was broken, or a flaw was not caught.
+// It ends with 1 where an invariant was broken.
 
 import Simulation
 
@@ -38,7 +38,7 @@ var seeds: UInt64 = 10_000
 var first: UInt64 = 1
 var replayed: UInt64?
 var flaw: Flaw?
-var untilCaught: Int?
+var untilBroken = false
 var size = SchedulePlan.Size.usual
 var only: Invariant?
 var rest = CommandLine.arguments.dropFirst()
@@ -51,7 +51,7 @@ while let argument = rest.popFirst() {
     case "--seeds": seeds = value()
     case "--from": first = value()
     case "--seed": replayed = value()
-    case "--until-caught": untilCaught = Int(value())
+    case "--until-broken": untilBroken = true
     case "--brief": size = .brief
     case "--flaw":
         guard let name = rest.popFirst() else { refuse("--flaw: give a name; --flaws lists them") }
@@ -85,15 +85,14 @@ if let replayed {
     exit(0)
 }
 
-if let untilCaught {
-    let catches = Simulation.catches(of: flaw, from: first, times: untilCaught, size: size, only: only)
-    print(
-        "\(flaw?.name ?? "none")\t\(catches.broken)\t\(catches.median.map(String.init) ?? "-")\t\(catches.greatest.map(String.init) ?? "-")"
-    )
-    exit(catches.median == nil ? 1 : 0)
-}
-
-let summary = Simulation.explore(from: first, count: seeds, size: size, flaw: flaw, only: only) { outcome in
+let summary = Simulation.explore(
+    from: first,
+    count: seeds,
+    size: size,
+    flaw: flaw,
+    only: only,
+    untilBroken: untilBroken
+) { outcome in
     guard let violation = outcome.violation else { return }
     print("seed \(outcome.seed)\(option) breaks \(violation.invariant.rawValue): \(violation.text)")
     fflush(nil)

@@ -30,15 +30,6 @@ package struct ExplorationSummary: Sendable {
     }
 }
 
-/// How soon a flaw is caught.
-package struct Catches: Sendable {
-    /// The invariant that was broken most often.
-    package var broken = "nothing"
-    /// How many schedules it took; nil where it was not caught each time.
-    package var median: Int?
-    package var greatest: Int?
-}
-
 /// Plays schedules.
 package enum Simulation {
     /// Plays the schedule of a seed.
@@ -66,12 +57,15 @@ package enum Simulation {
     }
 
     /// Plays the schedules of many seeds, one after the other.
+    ///
+    /// - Parameter untilBroken: Whether the first that breaks an invariant is the last that is played.
     package static func explore(
         from first: UInt64,
         count: UInt64,
         size: SchedulePlan.Size = .usual,
         flaw: Flaw? = nil,
         only: Invariant? = nil,
+        untilBroken: Bool = false,
         _ report: (ScheduleOutcome) -> Void = { _ in }
     ) -> ExplorationSummary {
         var summary = ExplorationSummary()
@@ -84,37 +78,9 @@ package enum Simulation {
             summary.answers += outcome.answers
             if outcome.violation != nil { summary.violations += 1 }
             report(outcome)
+            if untilBroken, outcome.violation != nil { break }
         }
         summary.duration = .now - start
         return summary
-    }
-
-    /// Plays until a flaw is caught, several times, each with seeds of its own.
-    package static func catches(
-        of flaw: Flaw?,
-        from first: UInt64,
-        times: Int,
-        size: SchedulePlan.Size = .usual,
-        only: Invariant? = nil
-    ) -> Catches {
-        var counts: [Int] = []
-        var invariants: [String: Int] = [:]
-        let limit = flaw?.limit ?? 1_000
-        var seed = first
-        for _ in 0..<times {
-            var count = 0
-            var violation: Violation?
-            while violation == nil, count < limit {
-                violation = play(seed: seed, size: size, flaw: flaw, only: only).violation
-                seed += 1
-                count += 1
-            }
-            guard let violation else { return Catches() }
-            counts.append(count)
-            invariants[violation.invariant.rawValue, default: 0] += 1
-        }
-        counts.sort()
-        let broken = invariants.max { ($0.value, $1.key) < ($1.value, $0.key) }?.key
-        return Catches(broken: broken ?? "nothing", median: counts[counts.count / 2], greatest: counts.last)
     }
 }

@@ -9,11 +9,15 @@ struct ReplayTests {
     ///
     /// It has to be a process of its own, in which sets have the same order every time.
     private func history(ofSeed seed: Int, _ options: [String] = []) async throws -> String {
+        try await output(of: ["--seed", "\(seed)"] + options)
+    }
+
+    private func output(of arguments: [String]) async throws -> String {
         let tests = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
         let program = URL(fileURLWithPath: tests).deletingLastPathComponent().appendingPathComponent("Simulate").path
         let result = try await Subprocess.run(
             .name("env"),
-            arguments: Arguments(["--", program, "--seed", "\(seed)"] + options),
+            arguments: Arguments(["--", program] + arguments),
             output: .string(limit: 16 * 1_024 * 1_024),
             error: .string(limit: 1_024 * 1_024)
         )
@@ -27,14 +31,14 @@ struct ReplayTests {
         #expect(try await history(ofSeed: seed) == first)
     }
 
-    @Test func `a hundred schedules break no invariant`() {
-        var broken: [String] = []
-        let summary = Simulation.explore(from: 1, count: 100) { outcome in
-            if let violation = outcome.violation { broken.append("seed \(outcome.seed): \(violation)") }
-        }
-        #expect(broken.isEmpty)
-        #expect(summary.steps > 50 * 100)
-        #expect(summary.answers > 500)
+    @Test func `a hundred schedules break no invariant`() async throws {
+        let printed = try await output(of: ["--seeds", "100"])
+        let summary = try #require(
+            printed.wholeMatch(of: /100 schedules, 0 violations, (\d+) steps .* (\d+) answers checked, .*\n/),
+            "\(printed)"
+        )
+        #expect(try #require(Int(summary.1)) > 50)
+        #expect(try #require(Int(summary.2)) > 500)
     }
 
     /// What broke an invariant once, in the code or in the checker.
@@ -85,9 +89,10 @@ struct ReplayTests {
         #expect(history[end.upperBound...].contains("claims"))
     }
 
-    @Test func `a model that is wrong on purpose is noticed`() throws {
-        let flaw = try #require(Flaw.all.first { $0.name == "old-environment-forgotten" })
-        #expect(Simulation.catches(of: flaw, from: 1, times: 1).broken != "nothing")
+    @Test func `a model that is wrong on purpose is noticed, and no other schedule is played`() async throws {
+        let printed = try await output(of: ["--flaw", "old-environment-forgotten", "--until-broken"])
+        #expect(printed.contains(/seed \d+ breaks promise:/))
+        #expect(printed.contains(/\n\d+ schedules, 1 violations,/))
     }
 
     @Test func `every flaw has a name of its own`() {

@@ -27,7 +27,7 @@ final class SimulatedRedis: RedisClient, @unchecked Sendable {
                 process.perform { waiter.resume(.failure(RedisError(.timedOut, "no answer in time"))) }
             }
             if server == nil || server?.isUp == false {
-                server = world.redisServer(for: process)
+                server = world.reachableRedis
                 connection += 1
                 calls = []
                 (lastArrival, lastReply) = (0, 0)

@@ -40,7 +40,7 @@ final class SimulatedTracking: TrackingSession, @unchecked Sendable {
     ) async throws -> SimulatedTracking {
         let opened: SimulatedTracking? = await process.wait(cancelled: nil) { waiter in
             world.scheduler.after(world.latency()) {
-                guard let server = world.redisServer(for: process) else { return waiter.resume(nil) }
+                guard let server = world.reachableRedis else { return waiter.resume(nil) }
                 let tracking = SimulatedTracking(world, process, server, report)
                 server.add(tracking)
                 world.trackings.append(tracking)

@@ -53,7 +53,7 @@ package final class SimulatedProcess: SimulatedSurroundings, @unchecked Sendable
         tasks.append(Task(executorPreference: executor) { await body() })
     }
 
-    /// Whether a killed process would be missed.
+    /// Ends it: its tasks are cancelled, and nothing of it reaches anybody any more.
     package func kill() {
         isDead = true
         for task in tasks { task.cancel() }

@@ -17,7 +17,8 @@ package enum Invariant: String, CaseIterable, Sendable {
     case dated
     /// What is vouched for lies before the snapshot that was applied, and no valid entry was true before then only.
     case promise
-    /// Where a promoted server has promised, no server promises that it was promoted over.
+    /// Only what the session claimed that led is promised for; and where a promoted server has promised, no server promises that it
+    /// was promoted over.
     case onePromise = "one promise"
     /// Where Redis and Postgres agree on a mark, everything that was taken from the journal has been applied.
     case consumed
@@ -25,7 +26,7 @@ package enum Invariant: String, CaseIterable, Sendable {
     case healthy
     /// The same within the degraded limit.
     case degraded
-    /// The same within the call, where nothing was shared.
+    /// The same within the call, where nothing was shared: what was loaded for this lookup alone, or with a token, or past Redis.
     case loaded
     /// A read with a token was true at some moment after that commit.
     case ownWrite = "own write"
@@ -39,7 +40,7 @@ package enum Invariant: String, CaseIterable, Sendable {
     case prompt
     /// Every lookup ends, and with an answer, unless its loader failed, its time was over or its process ended.
     case answered
-    /// What is kept stays within its limits.
+    /// What is kept stays within its limits: the fields of an entity, the keys of Redis, the values in memory.
     case bounded
 }
 
@@ -80,8 +81,8 @@ final class Checker {
         var server: PostgresServer
         /// By the place of the key.
         var truths: [[Truth]]
-        /// Snapshots that were claimed: how much each shows, and when it was taken.
-        var snapshots: [String: (moment: Int, time: Int64)] = [:]
+        /// Snapshots that were claimed: how much each shows, when it was taken, and whether by the session that led.
+        var snapshots: [String: (moment: Int, time: Int64, isLeaders: Bool)] = [:]
         /// The claims that took rows, by the mark that they wrote: how much each saw.
         var marks: [String: Int] = [:]
         /// Everything before was taken from the journal for good.
@@ -253,7 +254,9 @@ final class Checker {
     ) {
         let number = session.model.number
         // Of equal snapshots the last: they show the same.
-        records[number].snapshots[snapshot.text] = (snapshot.moment, world.scheduler.now)
+        records[number].snapshots[snapshot.text] = (
+            snapshot.moment, world.scheduler.now, session.model.leader === session
+        )
         records[number].marks[nextMark] = snapshot.moment
         session.claimedMoment = claim.rowCount > 0 ? snapshot.moment : nil
         world.trace {
@@ -299,9 +302,9 @@ final class Checker {
         _ keys: [String],
         _ arguments: [RedisArgument],
         _ reply: RedisReply,
-        on server: RedisServer,
-        by process: SimulatedProcess
+        on server: RedisServer
     ) {
+        checkKeys(in: server)
         switch name {
         case "apply":
             applied(keys, arguments, reply, on: server)
@@ -359,6 +362,9 @@ final class Checker {
                     .promise,
                     "vouched for \(time / 1_000) µs, which is after the snapshot at \(snapshot.time / 1_000) µs"
                 )
+            }
+            if !snapshot.isLeaders {
+                violate(.onePromise, "a session promises for \(snapshotText), which did not lead when it claimed that")
             }
             let timeline = records[number].server.model.timeline
             if timeline < knowledge.promisedTimeline {
@@ -420,6 +426,20 @@ final class Checker {
             fields.count > 3 * world.plan.variantsPerEntity + 1
         else { return }
         violate(.bounded, "\(entity) has \(fields.count) fields")
+    }
+
+    /// Checks that a dataset has no more keys than, for each cache, a head and the key that tells of its bumps, the entities, and a claim
+    /// for each of what readers ask.
+    private func checkKeys(in server: RedisServer) {
+        let count = server.model.dataset.entries.count
+        if count > 2 * Caches.all.count + world.plan.detectors.count + keys.count {
+            violate(.bounded, "redis \(server.number) has \(count) keys: \(server.model.dataset.entries.keys.sorted())")
+        }
+    }
+
+    /// Checks that a reader keeps no more values in memory than it may.
+    func checkMemory(_ count: Int, of process: SimulatedProcess) {
+        if count > world.plan.nearCount { violate(.bounded, "\(process.name) has \(count) values in memory") }
     }
 
     /// Checks that the entry of a key is no older than it says.
@@ -508,12 +528,16 @@ final class Checker {
 
     // MARK: Readers
 
+    /// A lookup was answered.
+    ///
+    /// - Parameter isAlone: Whether nobody else looked anything up who could have begun a load that this one joined.
     func answered(
         _ key: DetectorWorkflowsKey,
         _ answer: CacheAnswer<[Workflow]>,
         _ trust: Trust,
         asked start: Int64,
         after commit: Commit?,
+        isAlone: Bool,
         by process: SimulatedProcess
     ) {
         answers += 1
@@ -532,7 +556,7 @@ final class Checker {
             case .hit: trust == .healthy ? (.healthy, age(lease, at: start)) : (.degraded, age(limit, at: start))
             case .miss(.unreachable), .miss(.disabled), .miss(.behind): (.loaded, 0)
             case .miss:
-                commit != nil
+                commit != nil || isAlone
                     ? (.loaded, 0)
                     : trust == .healthy ? (.healthy, age(lease, at: start)) : (.degraded, age(limit, at: start))
             }

@@ -15,7 +15,7 @@ package struct SchedulePlan: Sendable {
 
     /// How much there is of everything.
     package enum Size: Sendable {
-        /// Some 310 steps.
+        /// Some 350 steps.
         case usual
         /// Half of that in seven schedules of eight, so that twice as many fit into the same time. Which of the two finds more in that
         /// time depends on what is broken.
@@ -63,6 +63,8 @@ package struct SchedulePlan: Sendable {
     /// Moments at which everybody does something: what never meets finds nothing.
     var bursts: [Int64] = []
     var hasNearCache = false
+    /// How many values memory holds at most.
+    var nearCount = 100_000
     var degradedSeconds = 60
     var notifies = true
     /// Whether notifications tell what was changed, and workers bump on that.
@@ -278,7 +280,12 @@ package struct SchedulePlan: Sendable {
             let milliseconds = [(50, 5), (300, 60_000), (2_000, 200)][random.below(3)]
             (timeToLive, fillAge) = (.milliseconds(milliseconds.0), .milliseconds(milliseconds.1))
         }
+        // Memory is full after a value or two.
+        if hasNearCache, random.chance(oneIn: 4) { nearCount = 1 + random.below(2) }
     }
+
+    /// Whether a lookup may be given what another one, that goes on at the same time, has begun to load.
+    var sharesLoads: Bool { readerCount > 1 || lookupsAtOnce > 1 || tokens }
 
     /// Leaves as much of everything as it takes for two things to meet; what is in store for some schedules only adds to that.
     private mutating func abridge(_ random: inout SplitMix64) {

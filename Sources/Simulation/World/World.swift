@@ -245,6 +245,7 @@ final class World: @unchecked Sendable {
             var near = NearCacheOptions(redis: Self.redisConfiguration)
             // Rarer than in production: most polls are steps that find nothing.
             near.pollInterval = .seconds(1)
+            near.limits.count = plan.nearCount
             near.open = { [self] report in try await SimulatedTracking.open(self, process, report) }
             options.nearCache = near
         }
@@ -488,10 +489,8 @@ final class World: @unchecked Sendable {
         checker.clockIsGone(of: server.number)
     }
 
-    /// The server that a process finds now; nil where there is none.
-    func redisServer(for process: SimulatedProcess) -> RedisServer? {
-        primaryRedis.isUp ? primaryRedis : nil
-    }
+    /// The server that whoever connects finds now; nil where there is none.
+    var reachableRedis: RedisServer? { primaryRedis.isUp ? primaryRedis : nil }
 
     // MARK: Faults
 

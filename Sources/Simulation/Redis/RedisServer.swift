@@ -75,7 +75,7 @@ final class RedisServer: @unchecked Sendable {
             reply = model.execute(element)
         }
         if case .script(let script, let keys, let arguments) = element {
-            world.checker.ran(script.name, keys, arguments, reply, on: self, by: process)
+            world.checker.ran(script.name, keys, arguments, reply, on: self)
             copy()
         }
         world.trace {
