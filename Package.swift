@@ -196,7 +196,7 @@ let package = Package(
         // What several test targets use.
         .target(
             name: "TestSupport",
-            dependencies: [nioConcurrencyHelpers],
+            dependencies: [logging, nioConcurrencyHelpers],
             path: "Tests/TestSupport",
             swiftSettings: settings
         ),
@@ -248,8 +248,8 @@ let package = Package(
         .testTarget(
             name: "InvalidationWorkerTests",
             dependencies: [
-                "InvalidationWorker", "Keyspace", "Postgres", "Redis", "Surroundings", logging, metrics, metricsTestKit,
-                nioConcurrencyHelpers,
+                "InvalidationWorker", "Keyspace", "Postgres", "Redis", "Surroundings", "TestSupport", logging, metrics,
+                metricsTestKit, nioConcurrencyHelpers,
             ],
             swiftSettings: settings
         ),

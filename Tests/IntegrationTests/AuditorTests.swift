@@ -10,6 +10,7 @@ import MetricsTestKit
 import Postgres
 import Redis
 import ServiceLifecycle
+import TestSupport
 import Testing
 
 /// The auditor finds every entry that differs from the database without a change on its way, and no other.

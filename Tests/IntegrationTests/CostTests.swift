@@ -156,10 +156,10 @@ import Testing
 
     // MARK: Worker and writers
 
-    /// Counts statements by the role that executes them.
+    /// Counts statements by the role that executes them, and what the worker sends to Redis.
     private func counting(
         hears: Bool,
-        _ body: @Sendable (Scenario, LocalRedis, RunningWorker) async throws -> Void
+        _ body: @Sendable (Scenario, LocalRedis, RedisProbe, RunningWorker) async throws -> Void
     ) async throws {
         try await Scenario.withOwnServers(
             postgresSettings: [
@@ -170,7 +170,10 @@ import Testing
             try await scenario.execute("CREATE EXTENSION pg_stat_statements")
             try await scenario.insert(detectors: [1, 2], workflows: [(10, nil), (11, 5)])
             // Only what is notified begins a pass.
-            let worker = try await scenario.startWorker(hears: hears) { $0.pollInterval = .seconds(3_600) }
+            let probe = RedisProbe(scenario.redis)
+            let worker = try await scenario.startWorker(redis: probe, hears: hears) {
+                $0.pollInterval = .seconds(3_600)
+            }
             try await worker.events.wait(for: .committed, count: 1)
             try await scenario.warm([1, 2], [.environment(5)])
             if hears {
@@ -182,7 +185,7 @@ import Testing
             }
             // The first of its kind prepares statements, and loads scripts.
             try await change(scenario, worker)
-            try await body(scenario, scenario.servers.redis, worker)
+            try await body(scenario, scenario.servers.redis, probe, worker)
         }
     }
 
@@ -231,9 +234,12 @@ import Testing
     func `a change without a hint costs a pass: three statements, and two round trips of three commands to Redis`()
         async throws
     {
-        try await counting(hears: false) { scenario, redis, worker in
+        try await counting(hears: false) { scenario, redis, probe, worker in
             try await reset(scenario)
+            let before = probe.sent.count
             try await change(scenario, worker)
+            // The time and the head; a script.
+            #expect(probe.sent.dropFirst(before) == [2, 1])
             // BEGIN, the claim, COMMIT.
             #expect(try await statements(scenario, of: Servers.Roles.worker).own == 3)
             let counts = try await commands(redis)
@@ -246,7 +252,7 @@ import Testing
     /// A pass over two detectors, and a hint before it.
     @Test(arguments: [false, true])
     func `a pass, a hint and what tells of a change are no more than so many bytes`(hears: Bool) async throws {
-        try await counting(hears: hears) { scenario, redis, worker in
+        try await counting(hears: hears) { scenario, redis, _, worker in
             let passes = worker.gate.steps.count(of: .waiting)
             let listener = try await scenario.connect()
             try await listener.run(script: "LISTEN freshet_change")
@@ -263,10 +269,14 @@ import Testing
         }
     }
 
-    @Test func `a hint costs one statement and one script more, and its pass bumps nothing`() async throws {
-        try await counting(hears: true) { scenario, redis, worker in
+    @Test func `a hint costs a statement and a round trip of one script more, and its pass bumps nothing`()
+        async throws
+    {
+        try await counting(hears: true) { scenario, redis, probe, worker in
             try await reset(scenario)
+            let before = probe.sent.count
             try await change(scenario, worker)
+            #expect(probe.sent.dropFirst(before) == [1, 2, 1])
             #expect(try await statements(scenario, of: Servers.Roles.worker).own == 4)
             let counts = try await commands(redis)
             #expect([counts["time"], counts["evalsha"]] == [1, 2], "\(counts)")
@@ -278,7 +288,7 @@ import Testing
     @Test func `a changed row costs its writer one row of the journal and so many statements in the trigger`()
         async throws
     {
-        try await counting(hears: true) { scenario, _, worker in
+        try await counting(hears: true) { scenario, _, _, worker in
             try await reset(scenario)
             let rows = "SELECT last_value FROM freshet.change_id_seq"
             let before = try await scenario.admin.query(rows).requiredInt64(0, 0)

@@ -7,6 +7,7 @@ import Metrics
 import MetricsTestKit
 import Postgres
 import Redis
+import TestSupport
 import Testing
 
 /// What others put under our keys and into our channel: an error is counted and told once, nothing stale is served, nothing

@@ -3,6 +3,7 @@ import Logging
 import Redis
 import Surroundings
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import InvalidationWorker
@@ -84,9 +85,40 @@ import Testing
         return (urgency, redis.bumps.withLock { $0 })
     }
 
+    @Test func `that there is no session for hints is a warning once, when it lasts`() async throws {
+        let log = LogProbe()
+        // How many there had been when it was opened.
+        let warnings = Mutex<[Int]>([])
+        let (ends, continuation) = AsyncStream.makeStream(of: Void.self)
+        let lane = HintLane(
+            open: {
+                let count = warnings.withLock { counts in
+                    counts.append(log.messages(from: .warning).count)
+                    return counts.count
+                }
+                guard count < 100 else {
+                    continuation.yield()
+                    try await Task.sleep(for: .seconds(3_600))
+                    throw CancellationError()
+                }
+                throw WorkerError.schemaMissing
+            },
+            store: HeadStore(redis: Obedient(), limits: KeyspaceLimits()),
+            caches: try ServedCache.all(firstIn: .workflows),
+            ledger: HintLedger(),
+            logger: log.logger,
+            surroundings: Surroundings(LeapingClock())
+        )
+        let running = Task { await lane.run() }
+        for await _ in ends.prefix(1) {}
+        running.cancel()
+        await running.value
+        #expect(warnings.withLock { $0 } == Array(repeating: 0, count: 6) + Array(repeating: 1, count: 94))
+    }
+
     private func key(_ detector: Int64) -> String { CacheNamespace.workflows.key(of: Entity(detector)) }
 
-    @Test(arguments: [[link], [move], [link, secondLink], [link, otherLink]])
+    @Test(arguments: [[link], [move], [link, secondLink], [link, otherLink], [link, move]])
     func `what was bumped waits for its pass`(payloads: [String]) async throws {
         #expect(try await hear(payloads).urgency == .soon)
     }

@@ -98,6 +98,21 @@ struct HintLedgerTests {
         #expect(coverage.marks == [0: HintMark(chain: 9, number: 5)])
     }
 
+    @Test func `of a workflow and a link of it that were bumped at once nothing is left to bump`() throws {
+        let rows = [link("a", 2, 7), move("b", 7, from: 5, to: 6)]
+        let claim = claim(rows)
+        ledger.note(
+            rows.compactMap { row in row.hint.map { ($0, claim.scopes) } },
+            of: "workflows",
+            [place: HintMark(chain: 9, number: 4)],
+            at: moment,
+            count: 4
+        )
+        let coverage = try #require(ledger.coverage(of: claim))
+        #expect(coverage.rest.isEmpty)
+        #expect(coverage.marks == [0: HintMark(chain: 9, number: 4)])
+    }
+
     @Test func `links of one workflow are left out one by one, and so are changes of one workflow`() throws {
         bump("a", [2], HintMark(chain: 9, number: 4))
         bump("b", [1], HintMark(chain: 9, number: 5))

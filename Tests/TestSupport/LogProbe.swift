@@ -1,22 +1,25 @@
-import Logging
+public import Logging
 import Synchronization
 
 /// Keeps what is logged, to be counted.
-final class LogProbe: Sendable {
-    struct Line: Sendable {
+public final class LogProbe: Sendable {
+    private struct Line: Sendable {
         var level: Logger.Level
         var message: String
     }
 
     private let kept = Mutex<[Line]>([])
 
+    /// One that has kept nothing yet.
+    public init() {}
+
     /// What was logged at a level, or above it.
-    func messages(from level: Logger.Level) -> [String] {
+    public func messages(from level: Logger.Level) -> [String] {
         kept.withLock { $0.filter { $0.level >= level }.map(\.message) }
     }
 
     /// A logger that writes here, everything from `debug` on.
-    var logger: Logger {
+    public var logger: Logger {
         Logger(label: "freshet.tests") { _ in Handler(probe: self) }
     }
 

@@ -62,13 +62,21 @@ struct HintLane: Sendable {
             } catch {
                 if !Task.isCancelled {
                     telemetry.failed()
-                    logger.debug("Hints fail; changes wait for their pass", metadata: ["error": "\(error)"])
+                    // Once where it lasts: what passes, or has lost the pump its session as well, is told enough.
+                    logger.log(
+                        level: backoff.failures == Self.failuresBorne ? .warning : .debug,
+                        "No session for hints; changes wait for their pass",
+                        metadata: ["error": "\(error)"]
+                    )
                 }
             }
             ledger.listens(false)
             do { try await surroundings.sleep(for: backoff.next(using: &randomness)) } catch { return }
         }
     }
+
+    /// After so many failures in a row, some 4 s, one is worth a warning.
+    private static let failuresBorne = 5
 
     /// More hints times facts are not worth resolving one by one: this runs where replies of Redis are waited for.
     private static let resolvedWork = 8_192
