@@ -24,6 +24,8 @@ struct Bar {
     /// The benchmark that it is of, and what was the same on both sides.
     var benchmark = ""
     var heldEqual = ""
+    /// How many cores it was measured on; nil where that was not written down.
+    var cores: Int?
 
     var isMet: Bool {
         switch limit {
@@ -70,7 +72,7 @@ extension Bar: Codable {
     private enum Key: String, CodingKey {
         case name, figure, atMost = "at_most", atLeast = "at_least", isMet = "is_met", origin, measured, baseline,
             labels
-        case figures, benchmark, heldEqual = "held_equal"
+        case figures, benchmark, heldEqual = "held_equal", cores
     }
 
     func encode(to encoder: any Encoder) throws {
@@ -91,6 +93,7 @@ extension Bar: Codable {
         if !figures.isEmpty { try values.encode(figures.filter(\.value.isFinite), forKey: .figures) }
         try values.encode(benchmark, forKey: .benchmark)
         try values.encode(heldEqual, forKey: .heldEqual)
+        try values.encodeIfPresent(cores, forKey: .cores)
     }
 
     init(from decoder: any Decoder) throws {
@@ -111,5 +114,6 @@ extension Bar: Codable {
         figures = try values.decodeIfPresent([String: Double].self, forKey: .figures) ?? [:]
         benchmark = try values.decodeIfPresent(String.self, forKey: .benchmark) ?? ""
         heldEqual = try values.decodeIfPresent(String.self, forKey: .heldEqual) ?? ""
+        cores = try values.decodeIfPresent(Int.self, forKey: .cores)
     }
 }

@@ -39,6 +39,9 @@ final class BareRedis {
         }
     }
 
+    /// How long a reply may take: where something has gone wrong, whoever waits is told, and does not wait for ever.
+    static let timeLimit: Duration = .seconds(60)
+
     /// Owned by this object until it goes, because that is how hiredis hands out a connection.
     private let context: UnsafeMutablePointer<redisContext>
 
@@ -50,6 +53,10 @@ final class BareRedis {
             }
         guard let context, context.pointee.err == 0 else { throw Failure(description: "hiredis cannot connect") }
         self.context = context
+        let limit = timeval(tv_sec: Int(Self.timeLimit.components.seconds), tv_usec: 0)
+        guard redisSetTimeout(context, limit) == REDIS_OK else {
+            throw Failure(description: "hiredis sets no time limit: \(reason)")
+        }
     }
 
     deinit {
@@ -81,13 +88,19 @@ final class BareRedis {
     func receive(_ inspect: (UnsafeMutablePointer<redisReply>) throws -> Void) throws {
         var reply: UnsafeMutableRawPointer?
         guard redisGetReply(context, &reply) == REDIS_OK, let reply else {
-            throw Failure(description: "hiredis cannot read")
+            let limit = Self.timeLimit.components.seconds
+            throw Failure(description: "hiredis cannot read, for which it waits \(limit) s at most: \(reason)")
         }
         defer { freeReplyObject(reply) }
         // Bound here, because redisGetReply hands out every reply as void *.
         let typed = reply.assumingMemoryBound(to: redisReply.self)
         guard typed.pointee.type != REDIS_REPLY_ERROR else { throw Failure(description: "Redis refuses a command") }
         try inspect(typed)
+    }
+
+    /// What hiredis says went wrong last.
+    private var reason: String {
+        withUnsafeBytes(of: &context.pointee.errstr) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
     }
 
     /// The process of the server.

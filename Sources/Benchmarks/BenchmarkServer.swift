@@ -6,7 +6,9 @@ import Redis
 struct BenchmarkServer {
     let unix: Transport
     let tcp: Transport
+}
 
+extension BenchmarkServer {
     init(_ redis: LocalRedis) throws {
         guard let port = redis.port else { throw NotWarm(description: "the private Redis has no TCP port") }
         unix = .unix(path: redis.socketPath)

@@ -1,6 +1,10 @@
-/// How long the single runs of something took.
+/// How long the single runs of something took, or how much a second each of them made.
 struct Distribution: Codable, Hashable, Sendable {
     var unit: String
+    /// Whether the values are times.
+    ///
+    /// Where more is better, the 99th percentile says nothing of what is rare and bad.
+    var isTime: Bool
     /// How many runs.
     var count: Int
     var median: Double
@@ -9,13 +13,20 @@ struct Distribution: Codable, Hashable, Sendable {
     var lowerQuartile: Double
     var upperQuartile: Double
 
-    /// Where more is better, the 99th percentile says nothing of what is rare and bad.
-    private var isTime: Bool { unit.hasSuffix("s") }
+    /// Of times; nil of none.
+    init?(of times: [Double], unit: String = "µs") {
+        self.init(times, unit, isTime: true)
+    }
 
-    /// Nil of no values.
-    init?(of values: [Double], unit: String = "µs") {
+    /// Of rates; nil of none.
+    init?(ofRates rates: [Double], unit: String = "a second") {
+        self.init(rates, unit, isTime: false)
+    }
+
+    private init?(_ values: [Double], _ unit: String, isTime: Bool) {
         guard !values.isEmpty else { return nil }
         self.unit = unit
+        self.isTime = isTime
         count = values.count
         median = Stopwatch.median(values)
         p99 = Stopwatch.quantile(0.99, of: values)
@@ -23,8 +34,32 @@ struct Distribution: Codable, Hashable, Sendable {
         upperQuartile = Stopwatch.quantile(0.75, of: values)
     }
 
+    /// The same with every value divided by a number: in another unit, or for one of several things that each run did.
+    func divided(by divisor: Double, unit: String) -> Distribution {
+        var shares = self
+        shares.unit = unit
+        shares.median /= divisor
+        shares.p99 /= divisor
+        shares.lowerQuartile /= divisor
+        shares.upperQuartile /= divisor
+        return shares
+    }
+
     private enum CodingKeys: String, CodingKey {
-        case unit, count, median, p99, lowerQuartile = "lower_quartile", upperQuartile = "upper_quartile"
+        case unit, isTime = "is_time", count, median, p99, lowerQuartile = "lower_quartile",
+            upperQuartile = "upper_quartile"
+    }
+
+    init(from decoder: any Decoder) throws {
+        let values = try decoder.container(keyedBy: CodingKeys.self)
+        unit = try values.decode(String.self, forKey: .unit)
+        // Files that do not say it are older, and have times in microseconds and nothing else in them.
+        isTime = try values.decodeIfPresent(Bool.self, forKey: .isTime) ?? (unit == "µs")
+        count = try values.decode(Int.self, forKey: .count)
+        median = try values.decode(Double.self, forKey: .median)
+        p99 = try values.decode(Double.self, forKey: .p99)
+        lowerQuartile = try values.decode(Double.self, forKey: .lowerQuartile)
+        upperQuartile = try values.decode(Double.self, forKey: .upperQuartile)
     }
 }
 

@@ -13,9 +13,16 @@ enum FreshetProgram {
     /// Brings the schema up to date, and attaches the triggers.
     static func migrate(conninfo: String, redis: String) async throws {
         let migration = try program(["migrate", "--postgres", conninfo, "--redis", redis])
-        try await migration.start()
-        try await until("the triggers to be attached") { migration.ending != nil }
-        guard migration.ending == "it exited with status 0" else { throw NotWarm(description: try migration.log()) }
+        do {
+            try await migration.start()
+            try await until("the triggers to be attached") { migration.ending != nil }
+            guard migration.ending == "it exited with status 0" else {
+                throw NotWarm(description: try migration.log())
+            }
+        } catch {
+            await migration.destroy()
+            throw error
+        }
         await migration.destroy()
     }
 

@@ -15,7 +15,7 @@ protocol Benchmark: Sendable {
     func run(on server: BenchmarkServer) async throws -> [Bar]
 }
 
-/// Measures what speed is held to, prints every figure with its bar, and ends with 1 where one is missed.
+/// Measures what speed is held to, prints every figure with its bar, and ends with 1 where one is missed, or a benchmark fails.
 ///
 /// Almost every figure is a ratio to something that was measured in the same run, in turns with it: the machine's speed, and what
 /// else it is doing, then count on both sides.
@@ -23,7 +23,7 @@ protocol Benchmark: Sendable {
 struct Main: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bench",
-        abstract: "Measures what speed is held to; ends with 1 where a bar is missed."
+        abstract: "Measures what speed is held to; ends with 1 where a bar is missed, or a benchmark fails."
     )
 
     static let benchmarks: [any Benchmark] = [
@@ -34,7 +34,7 @@ struct Main: AsyncParsableCommand {
     @Argument(help: "Which: \(benchmarks.map(\.name).joined(separator: ", ")); all where none is named.")
     var names: [String] = []
 
-    @Option(help: ArgumentHelp("Write the figures there, too, as JSON.", valueName: "file"))
+    @Option(help: ArgumentHelp("Write the figures there, too, as JSON, after each benchmark.", valueName: "file"))
     var json: String?
 
     @Option(help: ArgumentHelp("Draw the figures into this folder, as SVG.", valueName: "folder"))
@@ -56,6 +56,11 @@ struct Main: AsyncParsableCommand {
         if !from.isEmpty, plots == nil || json != nil || !names.isEmpty {
             throw ValidationError("--from draws what was measured before: say --plots FOLDER with it, and nothing else")
         }
+        if let json, json.hasPrefix("/dev/") {
+            throw ValidationError(
+                "--json \(json): after each benchmark another file takes its place; name one that may go"
+            )
+        }
     }
 
     func run() async throws {
@@ -66,36 +71,21 @@ struct Main: AsyncParsableCommand {
             return
         }
         let redis = try await LocalRedis.start(listensOnTCP: true)
-        let result: Result<[Bar], any Error>
-        do { result = .success(try await measure(on: BenchmarkServer(redis))) } catch { result = .failure(error) }
-        await redis.destroy()
-        let bars = try result.get()
-        if let json {
-            let encoder = JSONEncoder()
-            encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-            try encoder.encode(bars).write(to: URL(filePath: json))
+        let server: BenchmarkServer
+        do { server = try BenchmarkServer(redis) } catch {
+            await redis.destroy()
+            throw error
         }
-        try draw(bars)
-        if !bars.allSatisfy(\.isMet) { throw ExitCode(1) }
+        let benchmarks = Self.benchmarks.filter { names.isEmpty || names.contains($0.name) }
+        var outcome = await BenchmarkRun(benchmarks: benchmarks, json: json).outcome(on: server)
+        await redis.destroy()
+        await outcome.attempt("--plots") { try draw($0) }
+        guard outcome.failures.isEmpty else { throw BenchmarksFailed(failures: outcome.failures) }
+        if !outcome.bars.allSatisfy(\.isMet) { throw ExitCode(1) }
     }
 
     private func draw(_ bars: [Bar]) throws {
         guard let plots else { return }
-        for name in try PlotFolder(path: plots).draw(bars) { print("drew \(plots)/\(name)") }
-    }
-
-    private func measure(on server: BenchmarkServer) async throws -> [Bar] {
-        var bars: [Bar] = []
-        print("      figure     bar")
-        for benchmark in Self.benchmarks where names.isEmpty || names.contains(benchmark.name) {
-            print("\(benchmark.name): equal on all sides is \(benchmark.heldEqual)")
-            for var bar in try await benchmark.run(on: server) {
-                bar.benchmark = benchmark.name
-                bar.heldEqual = benchmark.heldEqual
-                print(bar)
-                bars.append(bar)
-            }
-        }
-        return bars
+        for name in try PlotFolder(path: plots).draw(bars) { say("drew \(plots)/\(name)") }
     }
 }

@@ -43,17 +43,8 @@ struct NearBenchmark: Benchmark {
         }
         let allocations = try await allocations(of: lookup, cache.detectors)
         await node.close()
-        let nanoseconds = times.ours * 1_000 / Double(detectorCount)
         return [
-            Bar(
-                name: "near hit, ns for one detector with two sets, of \(detectorCount) in turns",
-                figure: nanoseconds,
-                limit: .atMost(500),
-                origin:
-                    "1/\(Int(times.baseline / times.ours)) of a bare round trip of one command; all of them",
-                measured: times.measured,
-                baseline: times.against
-            ),
+            Self.bar(times, count: detectorCount),
             Bar(
                 name: "near hit, allocations: the answer's array, and nothing else",
                 figure: allocations,
@@ -61,6 +52,22 @@ struct NearBenchmark: Benchmark {
                 origin: "counted, the mean of \(detectorCount)"
             ),
         ]
+    }
+
+    /// What one lookup takes, where so many were timed together.
+    static func bar(_ times: Stopwatch.Pair, count: Int64) -> Bar {
+        // From microseconds of them all to nanoseconds of one.
+        let divisor = Double(count) / 1_000
+        let one = times.measured?.divided(by: divisor, unit: "ns")
+        return Bar(
+            name: "near hit, ns for one detector with two sets, of \(count) in turns",
+            figure: one?.median ?? .nan,
+            limit: .atMost(500),
+            origin:
+                "1/\(Int(times.baseline / times.ours)) of a bare round trip of one command; means of \(count) each",
+            measured: one,
+            baseline: times.against?.divided(by: divisor, unit: "ns")
+        )
     }
 
     /// How often a lookup of one detector allocates memory.

@@ -42,21 +42,27 @@ enum Stopwatch {
         return Double(seconds) * 1e6 + Double(attoseconds) / 1e12
     }
 
-    /// The value that so large a share of the others are not above; not a number where there are none.
+    /// The least of the values that so large a share of them are not above; not a number where there are none.
+    ///
+    /// By the nearest rank: the 99th percentile of a hundred is the second highest of them, that of fewer the highest.
     static func quantile(_ share: Double, of values: [Double]) -> Double {
         let sorted = values.sorted()
         guard !sorted.isEmpty else { return .nan }
-        return sorted[min(Int(share * Double(sorted.count)), sorted.count - 1)]
+        let rank = Int((share * Double(sorted.count)).rounded(.up))
+        return sorted[min(max(rank, 1), sorted.count) - 1]
+    }
+
+    /// The value in the middle, or the mean of the two that are nearest to it; not a number where there are none.
+    static func median(_ values: [Double]) -> Double {
+        let sorted = values.sorted()
+        guard !sorted.isEmpty else { return .nan }
+        let middle = sorted.count / 2
+        return sorted.count.isMultiple(of: 2) ? (sorted[middle - 1] + sorted[middle]) / 2 : sorted[middle]
     }
 
     /// Blocks this thread until a moment.
     static func block(until moment: ContinuousClock.Instant) {
         let rest = microseconds(ContinuousClock.now.duration(to: moment))
         if rest > 0 { usleep(UInt32(rest)) }
-    }
-
-    static func median(_ values: [Double]) -> Double {
-        let sorted = values.sorted()
-        return sorted.isEmpty ? .nan : sorted[sorted.count / 2]
     }
 }

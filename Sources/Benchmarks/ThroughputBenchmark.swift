@@ -30,8 +30,8 @@ struct ThroughputBenchmark: Benchmark {
                 figure: median / baseline,
                 limit: .atLeast(0.6),
                 origin: "\(Int(median)) / \(Int(baseline)) commands a second, unix socket",
-                measured: Distribution(of: ours, unit: unit),
-                baseline: Distribution(of: rates.baseline, unit: unit)
+                measured: Distribution(ofRates: ours, unit: unit),
+                baseline: Distribution(ofRates: rates.baseline, unit: unit)
             )
         }
     }

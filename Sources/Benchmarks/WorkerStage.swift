@@ -37,6 +37,7 @@ struct WorkerStage: Sendable {
             let conninfo = postgres.connectionString(database: database)
             let redis = "unix://\(redisPath)"
             try await FreshetProgram.migrate(conninfo: conninfo, redis: redis)
+            let namespace = try CacheNamespace(prefix: prefix)
             let worker = try LocalProgram(
                 executable: FreshetProgram.path(of: "freshet"),
                 arguments: [
@@ -48,9 +49,12 @@ struct WorkerStage: Sendable {
                 postgres: postgres,
                 worker: worker,
                 redisPath: redisPath,
-                namespace: try CacheNamespace(prefix: prefix)
+                namespace: namespace
             )
-            try await stage.startWorker()
+            do { try await stage.startWorker() } catch {
+                await worker.destroy()
+                throw error
+            }
             return stage
         } catch {
             await postgres.destroy()

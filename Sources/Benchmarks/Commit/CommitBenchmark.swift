@@ -1,8 +1,11 @@
 // From a commit to the raised generation, beside the least that could be done: a C program to which the writer's own transaction sends
 // a notification, and which raises counters (CommitFloor). Held equal on both sides: the Postgres, durable (fsync, and
-// synchronous_commit); the statement, sent in one message, on tables of the same columns and rows; the Redis, and how many keys are
-// raised in it; how the end is seen, which is Redis telling a connection of the key. Not equal, on purpose: the floor journals nothing
-// and resolves nothing, so that it loses what happens while it is away.
+// synchronous_commit); the statement, sent in one message, on tables of the same columns and rows, in a database of its own; the Redis,
+// and how many keys are raised in it; how the end is seen, which is Redis telling a connection of the key. Not equal, on purpose: the
+// floor journals nothing and resolves nothing, so that it loses what happens while it is away.
+//
+// Sides take turns, and none begins before the worker is done with what was changed before: its passes, which nobody waits for, would
+// keep servers at work in the floor's turn.
 //
 // One change after another is of other keys, and whatever Redis has told is forgotten before a change is sent: a key that is raised
 // twice, as after a hint that a pass could not count on, must not pass for the end of the change that follows.
@@ -13,15 +16,15 @@ import LocalServices
 struct CommitBenchmark: Benchmark {
     let name = "commit"
     let heldEqual = """
-        the durable Postgres, the statement in one message, tables of the same columns and rows, the Redis, the keys raised in it, and \
-        how the end is seen; the floor journals nothing
+        the durable Postgres, a database of its own for each side, the statement in one message, tables of the same columns and rows, the \
+        Redis, the keys raised in it, and how the end is seen; the floor journals nothing
         """
 
     /// A kind of change, as both sides make it.
     private struct Change: Sendable {
         var name: String
-        /// The statement on the tables of a schema; the number counts up.
-        var sql: @Sendable (_ schema: String, _ number: Int) -> String
+        /// The statement; the number counts up.
+        var sql: @Sendable (_ number: Int) -> String
         /// Whose keys that raises.
         var detectors: @Sendable (_ number: Int) -> ClosedRange<Int64>
         var samples: Int
@@ -33,6 +36,8 @@ struct CommitBenchmark: Benchmark {
         guard case .unix(let redisPath) = server.unix else { throw NotWarm(description: "no unix socket") }
         let stage = try await CommitStage.set(redisPath: redisPath)
         do {
+            // `deploy/profile` waits for this.
+            say("commit: begins to measure")
             var bars: [Bar] = []
             for change in Self.changes { bars += try await alone(change, on: stage) }
             for change in Self.sharedChanges {
@@ -50,15 +55,15 @@ struct CommitBenchmark: Benchmark {
     // MARK: Statements
 
     /// Changes a detector or a workflow.
-    private static func changing(_ what: String, _ id: Int64, in schema: String) -> String {
-        "UPDATE \(schema).workflow_engine_\(what) SET enabled = NOT enabled WHERE id = \(id)"
+    private static func changing(_ what: String, _ id: Int64) -> String {
+        "UPDATE workflow_engine_\(what) SET enabled = NOT enabled WHERE id = \(id)"
     }
 
     /// Links a detector with the workflow that is there for it, or ends that.
-    private static func linking(_ detector: Int64, _ isLinked: Bool, in schema: String) -> String {
+    private static func linking(_ detector: Int64, _ isLinked: Bool) -> String {
         isLinked
-            ? "INSERT INTO \(schema).workflow_engine_detectorworkflow (detector_id, workflow_id) VALUES (\(detector), 3)"
-            : "DELETE FROM \(schema).workflow_engine_detectorworkflow WHERE detector_id = \(detector) AND workflow_id = 3"
+            ? "INSERT INTO workflow_engine_detectorworkflow (detector_id, workflow_id) VALUES (\(detector), 3)"
+            : "DELETE FROM workflow_engine_detectorworkflow WHERE detector_id = \(detector) AND workflow_id = 3"
     }
 
     // MARK: One client
@@ -66,23 +71,21 @@ struct CommitBenchmark: Benchmark {
     private static let changes = [
         Change(
             name: "detector",
-            sql: { schema, number in changing("detector", Int64(100 + number % 40), in: schema) },
+            sql: { number in changing("detector", Int64(100 + number % 40)) },
             detectors: { number in .only(Int64(100 + number % 40)) },
             samples: 600,
             limits: (1.5, 2)
         ),
         Change(
             name: "link",
-            sql: { schema, number in
-                linking(Int64(140 + number % 40), (number / 40).isMultiple(of: 2), in: schema)
-            },
+            sql: { number in linking(Int64(140 + number % 40), (number / 40).isMultiple(of: 2)) },
             detectors: { number in .only(Int64(140 + number % 40)) },
             samples: 600,
             limits: (1.5, 2)
         ),
         workflow(of: 1, samples: 600),
         workflow(of: 10, samples: 600),
-        workflow(of: 1_000, samples: 100),
+        workflow(of: 1_000, samples: 300),
     ]
 
     private static func workflowName(of count: Int) -> String {
@@ -92,8 +95,7 @@ struct CommitBenchmark: Benchmark {
     private static func workflow(of count: Int, samples: Int) -> Change {
         Change(
             name: workflowName(of: count),
-            sql: { schema, number in changing("workflow", Int64(CommitStage.workflow(of: count, number).id), in: schema)
-            },
+            sql: { number in changing("workflow", Int64(CommitStage.workflow(of: count, number).id)) },
             detectors: { number in CommitStage.workflow(of: count, number).detectors },
             samples: samples,
             limits: (2.5, 2.5)
@@ -102,27 +104,39 @@ struct CommitBenchmark: Benchmark {
 
     /// One client, whose changes follow one another, in turns with the floor.
     private func alone(_ change: Change, on stage: CommitStage) async throws -> [Bar] {
-        let times = try await onThread {
-            let sides = try [CommitStage.Side.ours, .floor].map { side in
-                (side, try stage.client(side, prefixText: ""))
-            }
-            var times: [CommitStage.Side: [CommitClient.Sample]] = [:]
-            let batch = 20
-            // The first batch warms up, and does not count.
-            for round in 0...(change.samples / batch) {
-                if round == 1 { times = [:] }
-                for (side, client) in sides {
-                    for number in (round * batch)..<((round + 1) * batch) {
-                        let detectors = change.detectors(number)
-                        let sql = stage.sql(change.sql(side.schema, number), changing: detectors, side)
-                        let keys = stage.keys(of: detectors, side)
-                        times[side, default: []].append(try client.sample(sql, changing: keys))
-                    }
+        let sides = [CommitStage.Side.ours, .floor]
+        let clients = try await onThread { try sides.map { try stage.client($0, prefixText: "") } }
+        var times: [CommitStage.Side: [CommitClient.Sample]] = [:]
+        let batch = 20
+        // The first batch warms up, and does not count.
+        for round in 0...(change.samples / batch) {
+            if round == 1 { times = [:] }
+            let numbers = (round * batch)..<((round + 1) * batch)
+            for (side, client) in zip(sides, clients) {
+                let samples = try await onThread {
+                    try Self.samples(of: change, numbers, by: client, on: stage, side)
                 }
+                times[side, default: []] += samples
+                // Behind the floor's turn as well, so that each begins behind a rest.
+                try await stage.settle()
             }
-            return times
         }
         return Self.bars(times, "\(change.name), one client", change.limits)
+    }
+
+    /// Makes the changes of some numbers, one after another.
+    private static func samples(
+        of change: Change,
+        _ numbers: Range<Int>,
+        by client: CommitClient,
+        on stage: CommitStage,
+        _ side: CommitStage.Side
+    ) throws -> [CommitClient.Sample] {
+        try numbers.map { number in
+            let detectors = change.detectors(number)
+            let sql = stage.sql(change.sql(number), changing: detectors, side)
+            return try client.sample(sql, changing: stage.keys(of: detectors, side))
+        }
     }
 
     // MARK: Many clients
@@ -130,8 +144,8 @@ struct CommitBenchmark: Benchmark {
     /// A kind of change that each of several clients makes to what is its own.
     private struct SharedChange: Sendable {
         var name: String
-        /// The statement on the tables of a schema; the number counts up for each client.
-        var sql: @Sendable (_ schema: String, _ client: Int, _ number: Int) -> String
+        /// The statement; the number counts up for each client.
+        var sql: @Sendable (_ client: Int, _ number: Int) -> String
         /// Whose keys that raises.
         var detectors: @Sendable (_ client: Int, _ number: Int) -> ClosedRange<Int64>
         var limits: (median: Double, p99: Double)
@@ -143,15 +157,14 @@ struct CommitBenchmark: Benchmark {
     private static let sharedChanges = [
         SharedChange(
             name: "detector",
-            sql: { schema, client, number in changing("detector", CommitStage.detector(number, of: client), in: schema)
-            },
+            sql: { client, number in changing("detector", CommitStage.detector(number, of: client)) },
             detectors: { client, number in .only(CommitStage.detector(number, of: client)) },
             limits: (1.5, 2)
         ),
         SharedChange(
             name: "link",
-            sql: { schema, client, number in
-                linking(CommitStage.detector(number, of: client), (number / 10).isMultiple(of: 2), in: schema)
+            sql: { client, number in
+                linking(CommitStage.detector(number, of: client), (number / 10).isMultiple(of: 2))
             },
             detectors: { client, number in .only(CommitStage.detector(number, of: client)) },
             limits: (1.5, 2)
@@ -164,12 +177,31 @@ struct CommitBenchmark: Benchmark {
     private static func sharedWorkflow(of count: Int) -> SharedChange {
         SharedChange(
             name: workflowName(of: count),
-            sql: { schema, client, number in
-                changing("workflow", Int64(CommitStage.workflow(of: count, number, ofClient: client).id), in: schema)
+            sql: { client, number in
+                changing("workflow", Int64(CommitStage.workflow(of: count, number, ofClient: client).id))
             },
             detectors: { client, number in CommitStage.workflow(of: count, number, ofClient: client).detectors },
             limits: (2.5, 2.5)
         )
+    }
+
+    /// What several clients' changes took, and for how long they were made.
+    private struct Tally {
+        var times: [CommitStage.Side: [CommitClient.Sample]] = [:]
+        var used: [CommitStage.Side: ProcessorUse] = [:]
+        var seconds: [CommitStage.Side: Double] = [:]
+
+        func rate(asked: Int) -> ChangeRate {
+            func made(_ side: CommitStage.Side) -> Double { count(side) / (seconds[side] ?? .nan) }
+            return ChangeRate(asked: asked, ours: made(.ours), floor: made(.floor))
+        }
+
+        /// For how long a change kept a processor at work, in microseconds.
+        func use(_ party: CommitParty, _ side: CommitStage.Side) -> Double {
+            (used[side]?[party] ?? .nan) / count(side)
+        }
+
+        private func count(_ side: CommitStage.Side) -> Double { Double(times[side]?.count ?? 0) }
     }
 
     /// Eight clients, in turns with the floor.
@@ -193,9 +225,7 @@ struct CommitBenchmark: Benchmark {
                 try sides.map { try stage.clocks($0) }
             )
         }
-        var times: [CommitStage.Side: [CommitClient.Sample]] = [:]
-        var used: [CommitStage.Side: ProcessorUse] = [:]
-        var seconds: [CommitStage.Side: Double] = [:]
+        var tally = Tally()
         let slices = rate == 1 ? 2 : 5
         // The first warms up, and does not count.
         for slice in 0...slices {
@@ -205,7 +235,7 @@ struct CommitBenchmark: Benchmark {
                 count: slice == 0 ? 3 : max(2, rate / CommitStage.clientCount),
                 period: .seconds(CommitStage.clientCount) / (slice == 0 ? 10 : rate)
             )
-            if slice == 1 { (times, used, seconds) = ([:], [:], [:]) }
+            if slice == 1 { tally = Tally() }
             for (place, side) in sides.enumerated() {
                 let (began, usedBefore) = (ContinuousClock.now, try ProcessorUse(clocks[place]))
                 try await withThrowingTaskGroup { tasks in
@@ -215,22 +245,22 @@ struct CommitBenchmark: Benchmark {
                         }
                     }
                     for try await (samples, session) in tasks {
-                        times[side, default: []] += samples
-                        used[side, default: [:]][.writers, default: 0] += session
+                        tally.times[side, default: []] += samples
+                        tally.used[side, default: [:]][.writers, default: 0] += session
                     }
                 }
-                seconds[side, default: 0] += Stopwatch.microseconds(began.duration(to: .now)) / 1e6
+                tally.seconds[side, default: 0] += Stopwatch.microseconds(began.duration(to: .now)) / 1e6
                 // The worker goes on when the last change is made; this program then only waits, which is not the clients' work.
                 let usedByClients = try ProcessorUse(clocks[place].filter { $0.key == .clients })
-                try await FreshetProgram.until("the journal to be claimed") { try await stage.isSettled() }
+                try await stage.settle()
                 let usedAfter = try ProcessorUse(clocks[place]).merging(usedByClients) { $1 }
-                used[side, default: [:]].add(from: usedBefore, to: usedAfter)
+                tally.used[side, default: [:]].add(from: usedBefore, to: usedAfter)
             }
             made += turn.count
         }
         let name = "\(change.name), \(CommitStage.clientCount) clients, \(rate) a second"
-        return Self.bars(times, name, change.limits) + [
-            Self.bar(used, for: times.mapValues(\.count), in: seconds, name)
+        return Self.bars(tally.times, name, change.limits, tally.rate(asked: rate)) + [
+            Self.bar(tally, asked: rate, name)
         ]
     }
 
@@ -256,7 +286,7 @@ struct CommitBenchmark: Benchmark {
             var samples: [CommitClient.Sample] = []
             for place in first..<(first + count) {
                 let detectors = change.detectors(number, place)
-                let sql = stage.sql(change.sql(side.schema, number, place), changing: detectors, side)
+                let sql = stage.sql(change.sql(number, place), changing: detectors, side)
                 let keys = stage.keys(of: detectors, side)
                 Stopwatch.block(until: next)
                 samples.append(try client.sample(sql, changing: keys))
@@ -269,67 +299,66 @@ struct CommitBenchmark: Benchmark {
     // MARK: Figures
 
     /// For how long a change keeps the processors at work, beside the floor's, and whose work that is.
-    private static func bar(
-        _ used: [CommitStage.Side: ProcessorUse],
-        for counts: [CommitStage.Side: Int],
-        in seconds: [CommitStage.Side: Double],
-        _ name: String
-    ) -> Bar {
-        func perChange(_ party: CommitParty, _ side: CommitStage.Side) -> Double {
-            (used[side]?[party] ?? .nan) / Double(counts[side] ?? 0)
-        }
-        func total(_ side: CommitStage.Side) -> Double { CommitParty.allCases.reduce(0) { $0 + perChange($1, side) } }
+    private static func bar(_ tally: Tally, asked: Int, _ name: String) -> Bar {
+        func total(_ side: CommitStage.Side) -> Double { CommitParty.allCases.reduce(0) { $0 + tally.use($1, side) } }
         // Fewer than were asked for, where that is more than can be done.
-        func rate(_ side: CommitStage.Side) -> Int {
-            Int((Double(counts[side] ?? 0) / (seconds[side] ?? .nan)).rounded())
-        }
+        let rate = tally.rate(asked: asked)
         let parties = CommitParty.allCases.map { party in
-            "\(party.rawValue) \(Int(perChange(party, .ours))) / \(Int(perChange(party, .floor)))"
+            "\(party.rawValue) \(Int(tally.use(party, .ours))) / \(Int(tally.use(party, .floor)))"
         }
         return Bar(
             name: "\(name), the processors' time for a change",
             figure: total(.ours) / total(.floor),
             limit: .none,
-            origin: "\(Int(total(.ours))) / \(Int(total(.floor))) µs, of \(rate(.ours)) / \(rate(.floor)) a second: "
-                + parties.joined(separator: ", ")
+            origin: "\(Int(total(.ours))) / \(Int(total(.floor))) µs, of \(Int(rate.ours.rounded())) / "
+                + "\(Int(rate.floor.rounded())) a second: " + parties.joined(separator: ", ")
         )
     }
 
-    private static func bars(
+    /// The figures of one kind of change.
+    ///
+    /// - Parameter rate: How many there were; nil where one client made as many as it could, one after another.
+    static func bars(
         _ times: [CommitStage.Side: [CommitClient.Sample]],
         _ name: String,
-        _ limits: (median: Double, p99: Double)
+        _ limits: (median: Double, p99: Double),
+        _ rate: ChangeRate? = nil
     ) -> [Bar] {
         let (ours, floor) = (times[.ours] ?? [], times[.floor] ?? [])
         func bar(
             _ what: String,
             _ time: KeyPath<CommitClient.Sample, Double>,
-            _ share: Double,
+            _ value: KeyPath<Distribution, Double>,
             _ limit: Bar.Limit
         ) -> Bar {
-            let (mine, least) = (ours.map { $0[keyPath: time] }, floor.map { $0[keyPath: time] })
-            let (figure, base) = (Stopwatch.quantile(share, of: mine), Stopwatch.quantile(share, of: least))
+            let mine = Distribution(of: ours.map { $0[keyPath: time] })
+            let least = Distribution(of: floor.map { $0[keyPath: time] })
+            let (figure, base) = (mine?[keyPath: value] ?? .nan, least?[keyPath: value] ?? .nan)
+            let reservation = rate?.reservation
+            var labels = ["change": name, "since": time == \.sinceSent ? "sending" : "acknowledgement"]
+            if reservation != nil { labels["load"] = "unequal" }
             return Bar(
                 name: "\(name), \(what)",
                 figure: figure / base,
-                limit: limit,
-                origin: "\(Int(figure)) / \(Int(base)) µs, of \(ours.count) and \(floor.count)",
-                measured: Distribution(of: mine),
-                baseline: Distribution(of: least),
-                labels: ["change": name, "since": time == \.sinceSent ? "sending" : "acknowledgement"]
+                limit: reservation == nil ? limit : .none,
+                origin: "\(Int(figure)) / \(Int(base)) µs, of \(ours.count) and \(floor.count)"
+                    + (reservation.map { "; \($0)" } ?? ""),
+                measured: mine,
+                baseline: least,
+                labels: labels
             )
         }
         return [
-            bar("from the acknowledgement, median", \.sinceAcknowledged, 0.5, .atMost(limits.median)),
+            bar("from the acknowledgement, median", \.sinceAcknowledged, \.median, .atMost(limits.median)),
             // Of fewer it is the slowest of all, which says nothing.
             bar(
                 "from the acknowledgement, p99",
                 \.sinceAcknowledged,
-                0.99,
+                \.p99,
                 ours.count < 100 ? .none : .atMost(limits.p99)
             ),
-            bar("from sending, median", \.sinceSent, 0.5, .none),
-            bar("from sending, p99", \.sinceSent, 0.99, .none),
+            bar("from sending, median", \.sinceSent, \.median, .none),
+            bar("from sending, p99", \.sinceSent, \.p99, .none),
         ]
     }
 }

@@ -1,5 +1,6 @@
 import CLibPQ
 import Glibc
+import LocalServices
 
 /// One writer: commits a change with libpq as directly as can be, and waits until Redis shows that its keys have changed.
 ///
@@ -18,14 +19,17 @@ final class CommitClient: @unchecked Sendable {
     /// Owned by this object until it goes, because that is how libpq hands out a connection.
     private let connection: OpaquePointer
     private let observer: InvalidationObserver
+    /// The one that has keys changed for what is committed here.
+    private let program: LocalProgram
     /// That of the process which Postgres has for this session.
     let session: ProcessorClock
 
-    init(conninfo: String, redisPath: String, prefix: String) throws {
+    init(conninfo: String, redisPath: String, prefix: String, program: LocalProgram) throws {
         guard let connection = PQconnectdb(conninfo), PQstatus(connection) == CONNECTION_OK else {
             throw BareRedis.Failure(description: "libpq cannot connect")
         }
         self.connection = connection
+        self.program = program
         observer = try InvalidationObserver(path: redisPath, prefix: prefix)
         session = try ProcessorClock(of: PQbackendPID(connection))
     }
@@ -44,12 +48,17 @@ final class CommitClient: @unchecked Sendable {
     }
 
     /// Commits a change, and waits for what it leads to.
+    ///
+    /// - Throws: What was committed, the keys that have not changed, and how the program ended, where they do not change in time.
     func sample(_ sql: String, changing keys: Set<String>) throws -> Sample {
         try observer.forget()
         let sent = ContinuousClock.now
         try execute(sql)
         let acknowledged = ContinuousClock.now
-        try observer.wait(for: keys)
+        do { try observer.wait(for: keys) } catch let unchanged as InvalidationObserver.Unchanged {
+            let ending = program.ending ?? "it has not ended"
+            throw NotWarm(description: "\(sql): \(unchanged); of the program that was to change them: \(ending)")
+        }
         let end = ContinuousClock.now
         return Sample(
             sinceSent: Stopwatch.microseconds(sent.duration(to: end)),

@@ -4,13 +4,16 @@ import LocalServices
 
 /// The servers and programs between which a change travels: a durable Postgres with the tables twice, with our triggers and without,
 /// the worker, and the floor.
+///
+/// Each side has a database of its own, because Postgres wakes all sessions that listen in the database of a notification, whatever they
+/// listen to, and those in others only where they are far behind.
 struct CommitStage: Sendable {
     /// Who brings a change to Redis.
     enum Side: Hashable, Sendable {
         case ours, floor
 
         /// Where its tables are.
-        var schema: String { self == .ours ? "public" : "bare" }
+        fileprivate var database: String { "commit_\(self)" }
 
         /// What its program calls itself in Postgres, as it connects.
         fileprivate var sessionName: String { "application_name=\(self)" }
@@ -21,7 +24,6 @@ struct CommitStage: Sendable {
     private let floor: LocalProgram
     private let redisPath: String
 
-    private static let database = "commit"
     private static let namespace = CacheNamespace.workflows
     private static let floorPrefix = "floor:"
 
@@ -100,29 +102,37 @@ struct CommitStage: Sendable {
     static func set(redisPath: String) async throws -> CommitStage {
         // As in production: a commit is on disk when it is acknowledged.
         let postgres = try await LocalPostgres.start(settings: ["fsync": "on", "full_page_writes": "on"])
-        try await postgres.createDatabase(database)
-        for schema in [Side.floor, .ours].map(\.schema) {
-            try await postgres.psql(
-                """
-                CREATE SCHEMA IF NOT EXISTS \(schema); SET search_path = \(schema);
-                \(ApplicationTables.statements(cascading: false)) \(rows)
-                """,
-                database: database
+        var programs: [LocalProgram] = []
+        do {
+            for side in [Side.floor, .ours] {
+                try await postgres.createDatabase(side.database)
+                try await postgres.psql(
+                    "\(ApplicationTables.statements(cascading: false)) \(rows)",
+                    database: side.database
+                )
+            }
+            let ours = postgres.connectionString(database: Side.ours.database)
+            let redis = "unix://\(redisPath)"
+            try await FreshetProgram.migrate(conninfo: ours, redis: redis)
+            let worker = try await FreshetProgram.worker(conninfo: "\(ours) \(Side.ours.sessionName)", redis: redis)
+            programs.append(worker)
+            let floor = try LocalProgram(
+                executable: FreshetProgram.path(of: "CommitFloor"),
+                arguments: [
+                    "\(postgres.connectionString(database: Side.floor.database)) \(Side.floor.sessionName)", redisPath,
+                ]
             )
+            programs.append(floor)
+            try await floor.start()
+            try await FreshetProgram.until("the floor to listen") { try floor.log().contains("ready") }
+            let stage = CommitStage(postgres: postgres, worker: worker, floor: floor, redisPath: redisPath)
+            try stage.fill()
+            return stage
+        } catch {
+            for program in programs { await program.destroy() }
+            await postgres.destroy()
+            throw error
         }
-        let conninfo = postgres.connectionString(database: database)
-        let redis = "unix://\(redisPath)"
-        try await FreshetProgram.migrate(conninfo: conninfo, redis: redis)
-        let worker = try await FreshetProgram.worker(conninfo: "\(conninfo) \(Side.ours.sessionName)", redis: redis)
-        let floor = try LocalProgram(
-            executable: FreshetProgram.path(of: "CommitFloor"),
-            arguments: ["\(conninfo) \(Side.floor.sessionName)", redisPath]
-        )
-        try await floor.start()
-        try await FreshetProgram.until("the floor to listen") { try floor.log().contains("ready") }
-        let stage = CommitStage(postgres: postgres, worker: worker, floor: floor, redisPath: redisPath)
-        try stage.fill()
-        return stage
     }
 
     func end() async {
@@ -134,10 +144,12 @@ struct CommitStage: Sendable {
     /// Gives every detector what a cached one has: who is not cached is not raised.
     private func fill() throws {
         let redis = try BareRedis(.unix(path: redisPath))
-        for detector in Self.allDetectors.joined() {
+        for detectors in Self.allDetectors {
             for side in [Side.ours, .floor] {
-                let generation = side == .ours ? "\(Generation.seed())" : "0"
-                try redis.roundTrip(BareRedis.Commands([["HSET", key(of: detector, side), "g", generation]]))
+                let commands = detectors.map { detector in
+                    ["HSET", key(of: detector, side), "g", side == .ours ? "\(Generation.seed())" : "0"]
+                }
+                try redis.roundTrip(BareRedis.Commands(commands))
             }
         }
     }
@@ -158,13 +170,16 @@ struct CommitStage: Sendable {
         return "\(statement); NOTIFY commit_floor, '\(Self.floorPrefix) \(detectors.lowerBound) \(detectors.count)'"
     }
 
+    private func program(_ side: Side) -> LocalProgram { side == .ours ? worker : floor }
+
+    private func conninfo(_ side: Side) -> String { postgres.connectionString(database: side.database) }
+
     /// The clocks of those who bring changes to Redis on a side, and of who makes them; each writer knows that of its own session.
     func clocks(_ side: Side) throws -> [CommitParty: [ProcessorClock]] {
-        guard let program = (side == .ours ? worker : floor).processIdentifier else {
+        guard let program = program(side).processIdentifier else {
             throw NotWarm(description: "no process of \(side)")
         }
-        let sessions = try BarePostgres(postgres.connectionString(database: Self.database))
-            .otherSessions("application_name = '\(side)'")
+        let sessions = try BarePostgres(conninfo(side)).otherSessions("application_name = '\(side)'")
         guard !sessions.isEmpty else { throw NotWarm(description: "no session of \(side)") }
         return [
             .sessions: try sessions.map(ProcessorClock.init(of:)),
@@ -174,21 +189,27 @@ struct CommitStage: Sendable {
         ]
     }
 
-    /// Whether the worker has claimed everything, so that what it does for one side's changes is not counted as the other's.
-    func isSettled() async throws -> Bool {
-        try await onThread {
-            try BarePostgres(postgres.connectionString(database: Self.database))
-                .rowCount(of: "SELECT FROM freshet.change LIMIT 1") == 0
+    /// Waits until the worker is done with all changes, so that what it does for one side's falls into no turn of the other's.
+    ///
+    /// A row that it has claimed is there until its pass has committed.
+    func settle() async throws {
+        try await FreshetProgram.until("the journal to be claimed") {
+            try await onThread {
+                try BarePostgres(conninfo(.ours)).rowCount(of: "SELECT FROM freshet.change LIMIT 1") == 0
+            }
         }
+        // Where a pass has claimed a change before its hint was heard, that asks for one more, which begins 40 ms later at most.
+        try await Task.sleep(for: .milliseconds(60))
     }
 
     /// A writer who sees the keys that begin with a text.
     func client(_ side: Side, prefixText: String) throws -> CommitClient {
         let prefix = side == .ours ? Self.namespace.entityKeyPrefix(bucket: 0) : Self.floorPrefix
         return try CommitClient(
-            conninfo: postgres.connectionString(database: Self.database),
+            conninfo: conninfo(side),
             redisPath: redisPath,
-            prefix: prefix + prefixText
+            prefix: prefix + prefixText,
+            program: program(side)
         )
     }
 }

@@ -33,17 +33,39 @@ final class InvalidationObserver {
         seen = []
     }
 
+    /// Some keys have not changed while they were waited for.
+    struct Unchanged: Error, CustomStringConvertible {
+        var keys: Set<String>
+        /// Why nobody waits any longer.
+        var reason: String
+
+        var description: String {
+            let some = keys.sorted().prefix(5).joined(separator: " ") + (keys.count > 5 ? " …" : "")
+            return "Redis has not told that \(keys.count) keys have changed, \(some): \(reason)"
+        }
+    }
+
     /// Waits until each of some keys has changed since the last wait ended.
+    ///
+    /// - Throws: ``Unchanged`` where that takes longer than ``BareRedis/timeLimit``, or Redis is gone.
     func wait(for keys: Set<String>) throws {
+        let end = ContinuousClock.now + BareRedis.timeLimit
         while !keys.isSubset(of: seen) {
-            try listener.receive { message in
-                // "message", the channel, and the keys; no keys where everything was flushed.
-                guard message.pointee.elements == 3, let keys = message.pointee.element[2] else { return }
-                for place in 0..<keys.pointee.elements {
-                    if let key = keys.pointee.element[place] { seen.insert(String(cString: key.pointee.str)) }
-                }
-            }
+            // Also where Redis tells of others' keys again and again.
+            guard .now < end else { throw Unchanged(keys: keys.subtracting(seen), reason: "the time is up") }
+            do { try hear() } catch { throw Unchanged(keys: keys.subtracting(seen), reason: "\(error)") }
         }
         seen.subtract(keys)
+    }
+
+    /// Notes the keys of the next message.
+    private func hear() throws {
+        try listener.receive { message in
+            // "message", the channel, and the keys; no keys where everything was flushed.
+            guard message.pointee.elements == 3, let keys = message.pointee.element[2] else { return }
+            for place in 0..<keys.pointee.elements {
+                if let key = keys.pointee.element[place] { seen.insert(String(cString: key.pointee.str)) }
+            }
+        }
     }
 }

@@ -28,25 +28,37 @@ struct PlotFolder {
 
     private static func commit(_ bars: [Bar]) -> DotPlot? {
         var known: Set<String> = []
+        var drawn: [Bar] = []
         let rows = bars.compactMap { bar -> DotPlot.Row? in
             guard bar.benchmark == "commit", bar.labels["since"] == "acknowledgement",
                 let change = bar.labels["change"],
                 let ours = bar.measured, let floor = bar.baseline, known.insert(change).inserted
             else { return nil }
+            drawn.append(bar)
             // A median that is 0 was invalidated before the writer knew of its commit; a microsecond is what is drawn then.
             let values = [ours, floor].enumerated().map { series, times in
                 DotPlot.Value(series: series, number: max(times.median, 1), worst: max(times.p99, 1))
             }
-            return DotPlot.Row(title: change, values: values)
+            return DotPlot.Row(title: hasUnequalLoad(bar) ? "\(change) *" : change, values: values)
         }
         guard !rows.isEmpty else { return nil }
+        let note = drawn.contains(where: hasUnequalLoad) ? " *: fewer than asked for." : ""
         return DotPlot(
             title: "From the acknowledgement of a commit to the raised generation",
-            caption: "Median, and a line to the 99th percentile. Durable commits, 2 cores; logarithmic.",
+            caption:
+                "Median, and a line to the 99th percentile. Durable commits\(cores(drawn)); logarithmic.\(note)",
             series: ["Freshet", "floor: notification and counter, no journal"],
             rows: rows,
             text: time
         )
+    }
+
+    private static func hasUnequalLoad(_ bar: Bar) -> Bool { bar.labels["load"] == "unequal" }
+
+    /// The number of cores behind a comma; nothing where it is not the same for all bars, or is not known.
+    private static func cores(_ bars: [Bar]) -> String {
+        guard let first = bars.first?.cores, bars.allSatisfy({ $0.cores == first }) else { return "" }
+        return ", \(first) core\(first == 1 ? "" : "s")"
     }
 
     // MARK: Readers

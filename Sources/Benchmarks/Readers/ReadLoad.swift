@@ -25,33 +25,54 @@ struct ReadLoad: Sendable {
     /// Another one each time: who repeated the lookups of the time before would find what that has cached.
     let seed: UInt64
 
+    /// For how long lookups and changes go on behind the time that counts, so that it ends among them.
+    private static let rest: Duration = .seconds(1)
+
     /// What was found out.
     struct Outcome: Sendable {
+        /// How long it was that counts.
+        var length: Duration
         var lookupCount = 0
         var hitCount = 0
         /// How far behind each answer was that was behind.
         var staleness: [Duration] = []
         var times: [Double] = []
-        var statements = ReadersStage.StatementCount(ofReaders: 0, ofWorker: 0, ofWriters: 0)
+        var statements = StatementCount()
+
+        var seconds: Double { Stopwatch.microseconds(length) / 1e6 }
+        var lookupsPerSecond: Double { Double(lookupCount) / seconds }
     }
 
-    private struct Reading: Sendable {
+    /// A workflow as it was answered.
+    struct Answer: Sendable {
         var workflow: Int64
         var version: Int64
     }
 
-    private struct Lookup: Sendable {
+    struct Lookup: Sendable {
         var began: ContinuousClock.Instant
         var microseconds: Double
         var isHit: Bool
-        var readings: [Reading]
+        var answers: [Answer]
     }
 
     func run(against cache: some TriedCache) async throws -> Outcome {
+        let counter = try await stage.statementCounter()
+        let outcome: Outcome
+        do { outcome = try await run(against: cache, counter) } catch {
+            await counter.close()
+            throw error
+        }
+        await counter.close()
+        return outcome
+    }
+
+    private func run(against cache: some TriedCache, _ counter: StatementCounter) async throws -> Outcome {
+        // The first reading of a session takes longer than others.
+        _ = try await counter.read()
         let start = ContinuousClock.now + .milliseconds(100)
-        let (measured, end) = (start + warmUp, start + warmUp + Self.length)
-        var outcome = Outcome()
-        let lookups = try await withThrowingTaskGroup(of: [Lookup].self) { tasks in
+        let end = start + warmUp + Self.length + Self.rest
+        return try await withThrowingTaskGroup(of: [Lookup].self) { tasks in
             for reader in 0..<Self.readerCount {
                 tasks.addTask { try await read(reader, cache, from: start, until: end) }
             }
@@ -61,23 +82,37 @@ struct ReadLoad: Sendable {
                     return []
                 }
             }
-            try await Task.sleep(until: measured, clock: .continuous)
-            try await stage.countStatementsAnew()
+            try await Task.sleep(until: start + warmUp, clock: .continuous)
+            let first = try await counter.read()
+            try await Task.sleep(until: first.moment + Self.length, clock: .continuous)
+            let last = try await counter.read()
+            guard last.moment < end else { throw NotWarm(description: "the statements were counted too late") }
             var lookups: [Lookup] = []
-            try await Task.sleep(until: end, clock: .continuous)
-            outcome.statements = try await stage.statementCount()
-            for try await some in tasks { lookups += some.filter { $0.began >= measured } }
-            return lookups
+            for try await some in tasks { lookups += some }
+            return Self.outcome(of: lookups, from: first, to: last, ledger)
         }
-        outcome.lookupCount = lookups.count
-        outcome.hitCount = lookups.count(where: \.isHit)
-        outcome.times = lookups.map(\.microseconds)
-        outcome.staleness = lookups.compactMap { lookup in
-            lookup.readings.compactMap {
-                ledger.staleness(of: $0.version, of: $0.workflow, readAt: lookup.began)
-            }.max()
-        }
-        return outcome
+    }
+
+    /// What came of the lookups that began between two readings, in the time of what was counted between these.
+    static func outcome(
+        of lookups: [Lookup],
+        from first: StatementCounter.Reading,
+        to last: StatementCounter.Reading,
+        _ ledger: VersionLedger
+    ) -> Outcome {
+        let counted = lookups.filter { (first.moment..<last.moment).contains($0.began) }
+        return Outcome(
+            length: first.moment.duration(to: last.moment),
+            lookupCount: counted.count,
+            hitCount: counted.count(where: \.isHit),
+            staleness: counted.compactMap { lookup in
+                lookup.answers.compactMap {
+                    ledger.staleness(of: $0.version, of: $0.workflow, readAt: lookup.began)
+                }.max()
+            },
+            times: counted.map(\.microseconds),
+            statements: last.count - first.count
+        )
     }
 
     private func read(
@@ -102,8 +137,8 @@ struct ReadLoad: Sendable {
             guard workflows.map(\.id).sorted() == expected else {
                 throw NotWarm(description: "detector \(detector) has workflows \(workflows.map(\.id)), not \(expected)")
             }
-            let readings = workflows.map { Reading(workflow: $0.id, version: $0.whenConditionGroupID ?? 0) }
-            lookups.append(Lookup(began: began, microseconds: took, isHit: isHit, readings: readings))
+            let answers = workflows.map { Answer(workflow: $0.id, version: $0.whenConditionGroupID ?? 0) }
+            lookups.append(Lookup(began: began, microseconds: took, isHit: isHit, answers: answers))
             next += period
         }
         return lookups

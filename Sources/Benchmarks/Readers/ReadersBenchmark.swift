@@ -114,11 +114,9 @@ struct ReadersBenchmark: Benchmark {
 
     // MARK: Figures
 
-    private static let seconds = Int(ReadLoad.length.components.seconds)
-
     private static func bars(_ cell: Cell) -> [Bar] {
         let outcome = cell.outcome
-        let seconds = Double(Self.seconds)
+        let seconds = outcome.seconds
         let statements = Double(cell.statements)
         let worst = milliseconds(outcome.staleness.max() ?? .zero)
         let title = "\(cell.kind.title), \(cell.rate) change\(cell.rate == 1 ? "" : "s") a second"
@@ -131,12 +129,12 @@ struct ReadersBenchmark: Benchmark {
                 limit: .none,
                 origin: """
                     \(outcome.statements.ofReaders) by readers and \(cell.keeperStatements) by who keeps the cache right, for \
-                    \(outcome.lookupCount) lookups in \(Int(seconds)) s; time of a lookup
+                    \(outcome.lookupCount) lookups in \(Bar.text(seconds)) s; time of a lookup
                     """,
                 measured: Distribution(of: outcome.times),
                 labels: labels,
                 figures: [
-                    "lookups_per_second": Double(outcome.lookupCount) / seconds,
+                    "lookups_per_second": outcome.lookupsPerSecond,
                     "hit_ratio": Double(outcome.hitCount) / Double(outcome.lookupCount),
                     "database_queries_per_second": statements / seconds,
                     "of_these_by_readers_per_second": Double(outcome.statements.ofReaders) / seconds,
@@ -174,17 +172,16 @@ struct ReadersBenchmark: Benchmark {
                 let outcome = cell.outcome
                 let columns = [
                     kind.title, "\(cell.rate)", share(outcome.hitCount, outcome.lookupCount),
-                    number(Double(cell.statements) / Double(seconds)),
+                    number(Double(cell.statements) / outcome.seconds),
                     share(outcome.staleness.count, outcome.lookupCount), time(stalenessP99(outcome)),
                     time(milliseconds(outcome.staleness.max() ?? .zero)),
                 ]
                 return "| " + columns.joined(separator: " | ") + " |"
             }
         }
-        let slow = cells.filter { $0.outcome.lookupCount < seconds * ReadLoad.lookupsPerSecond * 95 / 100 }.map {
-            cell in
+        let slow = cells.filter { $0.outcome.lookupsPerSecond < 0.95 * Double(ReadLoad.lookupsPerSecond) }.map { cell in
             """
-            \(cell.kind.title), \(cell.rate) a second: only \(cell.outcome.lookupCount / seconds) lookups a second were answered.
+            \(cell.kind.title), \(cell.rate) a second: only \(Int(cell.outcome.lookupsPerSecond)) lookups a second were answered.
             """
         }
         return """
@@ -195,7 +192,7 @@ struct ReadersBenchmark: Benchmark {
 
             \(ReadLoad.lookupsPerSecond) lookups a second of \(Installation.detectorCount) detectors in \
             \(Installation.environmentCount) environments, Zipf-distributed with exponent 1, for \
-            \(seconds) s each. One change in \(ReadLoad.changesPerBulkChange) is SQL that the \
+            \(ReadLoad.length.components.seconds) s each. One change in \(ReadLoad.changesPerBulkChange) is SQL that the \
             application's own code does not see. Staleness is the time since a commit that had replaced the answer was \
             acknowledged when the read began.
             \(slow.joined(separator: "\n"))

@@ -65,36 +65,11 @@ struct ReadersStage: Sendable {
         PostgresConfiguration(connectionString: postgres.connectionString(database: Self.database, user: role.rawValue))
     }
 
-    // MARK: Counting
-
-    /// How many statements Postgres was sent.
-    struct StatementCount {
-        /// By readers, to load what they look up.
-        var ofReaders: Int
-        /// By the worker, to keep Freshet's cache right.
-        var ofWorker: Int
-        /// By writers who look for what to delete after a change; the changes themselves are not counted.
-        var ofWriters: Int
-    }
-
-    /// Forgets all statements up to now.
-    func countStatementsAnew() async throws {
-        try await postgres.psql("SELECT pg_stat_statements_reset()", database: Self.database)
-    }
-
-    func statementCount() async throws -> StatementCount {
-        let text = try await postgres.psql(
-            """
-            SELECT coalesce(sum(calls) FILTER (WHERE rolname = '\(Role.reader.rawValue)'), 0),
-                coalesce(sum(calls) FILTER (WHERE rolname = '\(Role.worker.rawValue)'), 0),
-                coalesce(sum(calls) FILTER (WHERE rolname = '\(Role.writer.rawValue)' AND query LIKE 'SELECT%'), 0)
-            FROM pg_stat_statements JOIN pg_roles ON pg_roles.oid = userid
-            """,
-            database: Self.database
+    /// Counts the statements that reach Postgres.
+    func statementCounter() async throws -> StatementCounter {
+        try await StatementCounter(
+            PostgresConfiguration(connectionString: postgres.connectionString(database: Self.database))
         )
-        let counts = text.split(whereSeparator: { $0 == "|" || $0.isNewline }).compactMap { Int($0) }
-        guard counts.count == 3 else { throw NotWarm(description: "Postgres counted \(text)") }
-        return StatementCount(ofReaders: counts[0], ofWorker: counts[1], ofWriters: counts[2])
     }
 
     /// Has everything that is cached invalidated, and waits until it is.

@@ -25,6 +25,10 @@ struct ScaleStage: Sendable {
     var transport: Transport { .unix(path: redis.socketPath) }
     /// Detectors that are not in Redis.
     var uncached: ClosedRange<Int64> { Int64(size + 1)...Int64(size + Self.uncachedCount) }
+    /// As many others that are not there either, to change before those that count.
+    var uncachedBefore: ClosedRange<Int64> {
+        (uncached.upperBound + 1)...(uncached.upperBound + Int64(Self.uncachedCount))
+    }
     var someCached: ClosedRange<Int64> { 1...Int64(Self.cachedCount) }
 
     /// - Parameter redis: Is ended with the stage.
@@ -35,7 +39,7 @@ struct ScaleStage: Sendable {
         try await postgres.psql(
             """
             \(ApplicationTables.statements(cascading: false))
-            INSERT INTO workflow_engine_detector (id) SELECT generate_series(1, \(size + uncachedCount));
+            INSERT INTO workflow_engine_detector (id) SELECT generate_series(1, \(size + 2 * uncachedCount));
             VACUUM ANALYZE;
             CHECKPOINT;
             """,
@@ -119,7 +123,7 @@ struct ScaleStage: Sendable {
         let (conninfo, path) = (postgres.connectionString(database: database), redis.socketPath)
         let samples = try await onThread {
             let key = Self.namespace.bumpKey(bucket: 0)
-            let client = try CommitClient(conninfo: conninfo, redisPath: path, prefix: key)
+            let client = try CommitClient(conninfo: conninfo, redisPath: path, prefix: key, program: worker)
             // The first warms up, and does not count.
             return try (0...times).map { _ in
                 try client.sample("SELECT freshet.invalidate_all()", changing: [key]).sinceAcknowledged
@@ -133,7 +137,12 @@ struct ScaleStage: Sendable {
     func change(_ detectors: ClosedRange<Int64>) async throws {
         let conninfo = postgres.connectionString(database: database)
         try await onThread {
-            let client = try CommitClient(conninfo: conninfo, redisPath: redis.socketPath, prefix: "none:")
+            let client = try CommitClient(
+                conninfo: conninfo,
+                redisPath: redis.socketPath,
+                prefix: "none:",
+                program: worker
+            )
             for detector in detectors {
                 try client.execute("UPDATE workflow_engine_detector SET enabled = NOT enabled WHERE id = \(detector)")
             }
