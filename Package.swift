@@ -287,7 +287,8 @@ let package = Package(
             name: "FuzzTests",
             dependencies: [
                 "Audit", "CLibPQ", "ChangeFeed", "Doctor", "Freshet", "FreshetCommand", "InvalidationWorker",
-                "Keyspace", "Postgres", "Redis", "Surroundings", "TestSupport", logging, nioCore,
+                "Keyspace", "Operations", "Postgres", "Prometheus", "Redis", "Surroundings", "TestSupport", logging,
+                nioCore, nioEmbedded, nioHTTP1,
             ],
             exclude: ["Fuzzer"],
             swiftSettings: settings
@@ -305,7 +306,11 @@ let package = Package(
         ),
 
         // A short run of Chaos, and of the caches that it must find out.
-        .testTarget(name: "ChaosTests", dependencies: [subprocess], swiftSettings: settings),
+        .testTarget(
+            name: "ChaosTests",
+            dependencies: ["Chaos", "LocalServices", "Surroundings", argumentParser, subprocess],
+            swiftSettings: settings
+        ),
     ]
 )
 
@@ -342,7 +347,8 @@ if let libFuzzer = Context.environment["FRESHET_FUZZ"] {
             name: "Fuzzer",
             dependencies: [
                 "Audit", "CLibPQ", "ChangeFeed", "Doctor", "Freshet", "FreshetCommand", "InvalidationWorker",
-                "Keyspace", "Postgres", "Redis", "Surroundings", "TestSupport", logging, nioCore,
+                "Keyspace", "Operations", "Postgres", "Prometheus", "Redis", "Surroundings", "TestSupport", logging,
+                nioCore, nioEmbedded, nioHTTP1,
             ],
             path: "Tests/FuzzTests",
             sources: ["Fuzzer", "Targets"],

@@ -30,7 +30,11 @@ package struct AuditError: Error, Hashable, Sendable, CustomStringConvertible {
     )
 
     static func unexpectedReply(_ command: String, _ reply: String) -> AuditError {
-        AuditError(code: .unexpectedAnswer, description: "Redis answered \(command) with \(reply)")
+        AuditError(
+            code: .unexpectedAnswer,
+            description: "--redis: \(command) was answered with \(reply), which is no answer of Redis; "
+                + "give the address of Redis itself"
+        )
     }
 
     /// Tells what kind of reply it is, and nothing of what it holds: that may be long, and somebody's secret.

@@ -51,8 +51,8 @@ package struct Auditor: Sendable {
     private let redis: any RedisClient
     private let configuration: Configuration
     private var pace: AuditPace
-    /// By cache, the heads at which patience ended last: as long as one does not move, nobody waits for it again.
-    private var stalled: [String: Set<Head>] = [:]
+    /// By cache.
+    private var stalled: [String: StalledHeads] = [:]
 
     /// Entries of one transaction of Redis and one query of Postgres.
     private static let entriesPerBatch = 100
@@ -211,11 +211,11 @@ package struct Auditor: Sendable {
                 case .readAgain: waiting.append(suspect)
                 }
             }
-            let isStalled = waiting.allSatisfy { suspect in
-                !suspect.needsTruth && stalled[cache.name]?.contains(suspect.inquiry.latest.head) == true
-            }
+            let heads = waiting.map(\.inquiry.latest.head)
+            let isStalled =
+                !waiting.contains(where: \.needsTruth) && stalled[cache.name]?.contain(all: heads) == true
             if isStalled || ContinuousClock.now >= end {
-                stalled[cache.name] = Set(waiting.map(\.inquiry.latest.head))
+                stalled[cache.name, default: StalledHeads()].gaveUp(at: heads)
                 for suspect in waiting { settle(suspect, suspect.inquiry.giveUp()) }
                 break
             }

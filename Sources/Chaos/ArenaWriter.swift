@@ -2,9 +2,9 @@ import History
 import Postgres
 import Surroundings
 
-/// Changes anything of the arena, with no lock but those of its rows, so that transactions meet that do not see each other.
+/// Changes anything of the arena, whatever another changes meanwhile, so that transactions meet that do not see each other.
 ///
-/// It records nothing; ``ChaosData`` says why.
+/// It records nothing; ``ChaosData`` says why, and what its sets are held against.
 struct ArenaWriter {
     var randomness: SplitMix64
 
@@ -13,7 +13,7 @@ struct ArenaWriter {
             do {
                 let connection = try await PostgresConnection.connect(configuration, logger: .client("writer"))
                 do {
-                    try await connection.run(script: "SET lock_timeout = '5s'")
+                    try await connection.run(script: ChaosData.session)
                     while !termination.isRequested {
                         try await write(connection)
                         try await Task.sleep(for: .milliseconds(5 + randomness.below(40)))
@@ -33,7 +33,7 @@ struct ArenaWriter {
 
     private mutating func write(_ connection: PostgresConnection) async throws {
         do {
-            try await connection.run(script: "BEGIN")
+            try await connection.run(script: "BEGIN; \(ChaosData.enterArena)")
             for _ in 0...randomness.below(3) { try await connection.run(script: statement()) }
             _ = try await connection.query(
                 randomness.chance(oneIn: 8) ? "ROLLBACK" : "COMMIT",
@@ -48,22 +48,26 @@ struct ArenaWriter {
         let arena = ChaosData.arena
         let (detector, workflow) = (arena * 10 + 1 + randomness.below(4), arena * 10 + 1 + randomness.below(8))
         let environment = ["NULL", "5", "6", "7"][randomness.below(4)]
+        // New each time, so that a set that has missed one of these changes is never right by chance.
+        let version = String(randomness.next(), radix: 36)
         let (detectors, workflows) = ("workflow_engine_detector", "workflow_engine_workflow")
         let links = "workflow_engine_detectorworkflow"
-        return switch randomness.below(8) {
-        case 0: "UPDATE \(workflows) SET enabled = NOT enabled WHERE id = \(workflow)"
-        case 1, 2: "UPDATE \(workflows) SET environment_id = \(environment) WHERE id = \(workflow)"
-        case 3: "DELETE FROM \(links) WHERE detector_id = \(detector) AND workflow_id = \(workflow)"
-        case 4: "DELETE FROM \(workflows) WHERE id = \(workflow)"
-        case 5:
+        return switch randomness.below(40) {
+        case 0...4: "UPDATE \(workflows) SET enabled = NOT enabled WHERE id = \(workflow)"
+        case 5...14: "UPDATE \(workflows) SET environment_id = \(environment) WHERE id = \(workflow)"
+        case 15...19: "DELETE FROM \(links) WHERE detector_id = \(detector) AND workflow_id = \(workflow)"
+        case 20...24: "DELETE FROM \(workflows) WHERE id = \(workflow)"
+        case 25:
+            // Seldom, because it invalidates all that something else should have invalidated.
             """
-            UPDATE \(workflows) SET name = left(name || '+', 40), environment_id = \(environment)
+            UPDATE \(workflows) SET name = '\(version)', environment_id = \(environment)
             WHERE id / 10 = \(arena)
             """
         default:
             """
             INSERT INTO \(detectors) (id) VALUES (\(detector)) ON CONFLICT DO NOTHING;
-            INSERT INTO \(workflows) (id, environment_id) VALUES (\(workflow), \(environment)) ON CONFLICT DO NOTHING;
+            INSERT INTO \(workflows) (id, name, environment_id)
+            VALUES (\(workflow), '\(version)', \(environment)) ON CONFLICT DO NOTHING;
             INSERT INTO \(links) (detector_id, workflow_id) VALUES (\(detector), \(workflow)) ON CONFLICT DO NOTHING
             """
         }

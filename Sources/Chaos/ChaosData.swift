@@ -2,10 +2,15 @@
 //
 // Owners 1 to 3 have a history: their detectors and workflows are changed only by transactions that hold the owner's row in
 // `chaos_owner`, one writer's or one that holds the rows of all. The arena has none: two writers change anything of it at the same
-// time, with no lock but their rows', so that transactions meet that do not see each other. So none of them can tell what a set is
+// time, kept out by nothing but the locks of rows, so that transactions meet that do not see each other. None can tell what a set is
 // once it has committed, nor which of two that changed different rows became visible first: a set of the arena has no known sequence
-// of values, and answers cannot be held against any. They are not recorded; what is cached of the arena is compared with the
-// database at the end, when nobody writes.
+// of values. What is known is what it is while nobody writes to it: each transaction that does holds a lock that all of them share
+// (``enterArena``), and whoever takes it alone (``stopArena``) knows that what has been written is visible, and that nothing more comes
+// as long as the lock is held. So the arena is made to stand still again and again, in the middle of everything (ArenaInspector.swift),
+// and at the end.
+//
+// A bump of anything else than what was changed would hide that its own got lost. So what is done in bulk is mostly done to
+// the owners alone, and seldom to the whole namespace (BulkChange.swift).
 //
 // A workflow of an owner is global for good, or roams between the global set and the environments, or stays among the
 // environments. A lookup of an environment answers the global set and the environment's, which may be of two moments (README): each
@@ -23,6 +28,15 @@ enum ChaosData {
     static let worker = "chaos_worker"
     static let reader = "chaos_reader"
     static let writer = "chaos_writer"
+
+    /// What every session of a writer begins with: who hangs in a transaction must not hold locks for long.
+    static let session = "SET lock_timeout = '5s'; SET idle_in_transaction_session_timeout = '5s'"
+    /// What a transaction begins with that changes anything of the arena.
+    ///
+    /// Not the lock of a row: whoever waits for that alone is overtaken by all who share it.
+    static let enterArena = "SELECT pg_advisory_xact_lock_shared(\(arena))"
+    /// What a transaction begins with that nobody is to write to the arena beside.
+    static let stopArena = "SELECT pg_advisory_xact_lock(\(arena))"
 
     static func detectors(of owner: Int) -> [UInt16] { (1...4).map { UInt16(owner * 10 + $0) } }
 
@@ -43,8 +57,11 @@ enum ChaosData {
         }
     }
 
+    /// Whose sets there are.
+    static let groups = owners + [arena]
+
     /// All that readers ask for.
-    static let detectors: [Int64] = (owners + [arena]).flatMap { detectors(of: $0) }.map { Int64($0) }
+    static let detectors: [Int64] = groups.flatMap { detectors(of: $0) }.map { Int64($0) }
 
     static let tables = """
         CREATE TABLE chaos_owner (owner bigint PRIMARY KEY, transaction bigint NOT NULL DEFAULT 0);
@@ -58,9 +75,9 @@ enum ChaosData {
         GRANT TRUNCATE ON workflow_engine_detector, workflow_engine_workflow, workflow_engine_detectorworkflow TO \(writer);
         """
 
-    /// The statements that put everything into empty tables.
-    static func fill(version: String) -> [String] {
-        let groups = (owners + [arena]).map(String.init).joined(separator: ", ")
+    /// The statements that put everything of some groups where nothing of them is.
+    static func fill(_ groups: [Int], version: String) -> [String] {
+        let groups = groups.map { String($0) }.joined(separator: ", ")
         return [
             """
             INSERT INTO workflow_engine_detector (id)
@@ -80,7 +97,7 @@ enum ChaosData {
         ]
     }
 
-    /// The sets that are not empty of some owners: detector, environment, text.
+    /// The sets that are not empty of some groups: detector, environment, text.
     ///
     /// The truth by which everything is judged: plain SQL that knows nothing of Freshet.
     static let readBack = """
@@ -91,6 +108,11 @@ enum ChaosData {
         WHERE workflow.enabled AND link.detector_id / 10 = ANY ($1::bigint[])
         GROUP BY 1, 2
         """
+
+    /// Whose set it is in the words of a history.
+    static func key(of set: DetectorWorkflowsKey) -> HistoryKey {
+        HistoryKey(detector: UInt16(set.detectorID), environment: UInt16(set.environment.id ?? 0))
+    }
 
     /// A set as ``readBack`` has it.
     static func text(of workflows: some Sequence<Workflow>) -> String {

@@ -34,8 +34,12 @@ enum Fault: Hashable, Sendable {
 
     case postgresKilled, postgresStopped, postgresSuspended, backendKilled, sessionsTerminated, standbyAway
     case standbyPromoted(old: OldPrimary)
+    case postgresClock(seconds: Int)
 
     case killed(Client), suspended(Client), bothWorkersKilled
+
+    /// The time of day of the client's host is set forward, and back again after a while.
+    case clock(Client, seconds: Int)
 
     case connections(Client, Server, Disruption)
 
@@ -59,9 +63,11 @@ enum Fault: Hashable, Sendable {
         case .sessionsTerminated: "sessions terminated"
         case .standbyAway: "standby away"
         case .standbyPromoted: "standby promoted"
+        case .postgresClock(let seconds): seconds < 0 ? "clock of Postgres set back" : "clock of Postgres set forward"
         case .killed(let client): "\(Self.role(client)) killed"
         case .suspended(let client): "\(Self.role(client)) suspended"
         case .bothWorkersKilled: "both workers killed"
+        case .clock(let client, _): "clock of \(Self.role(client)) set forward, and back"
         case .connections(_, _, .cut): "connections cut"
         case .connections(_, _, .held): "connections held"
         case .connections(_, _, .silent): "connections half-open"
@@ -76,9 +82,10 @@ enum Fault: Hashable, Sendable {
 extension Fault: CustomStringConvertible {
     var description: String {
         switch self {
-        case .redisClock(let seconds): "\(kind) by \(abs(seconds)) s"
+        case .redisClock(let seconds), .postgresClock(let seconds): "\(kind) by \(abs(seconds)) s"
         case .standbyPromoted(let old): "\(kind), old primary \(old.rawValue)"
         case .killed(let client), .suspended(let client): "\(kind): \(client.name)"
+        case .clock(let client, let seconds): "\(kind) by \(seconds) s: \(client.name)"
         case .connections(let client, let server, _): "\(kind): \(client.name) to \(server.rawValue)"
         default: kind
         }

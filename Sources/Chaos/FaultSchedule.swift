@@ -1,7 +1,10 @@
-// What is done when, as a function of the seed. There are four lanes, so that faults of different parts overlap, and those of one
+// What is done when, as a function of the seed. There are five lanes, so that faults of different parts overlap, and those of one
 // part do not: what one fault undoes, another must not have done. Each lane goes through all its faults in random order before
-// it comes back to one. At the beginning both workers are away for longer than degraded entries may be served. A fault that takes
-// longer than planned (a base backup, on a busy machine) delays those of its lane.
+// it comes back to one; only how the old primary of Postgres ends, and how far a clock is set, is chosen anew each time. At the
+// beginning both workers are away for longer than degraded entries may be served. A fault that takes longer than planned (a base
+// backup, on a busy machine) delays those of its lane.
+//
+// Clocks of clients are set forward and back to what they were, never behind the machine's: see SteppableClock.swift.
 
 import History
 import Surroundings
@@ -14,21 +17,21 @@ struct PlannedFault: Hashable, Sendable {
 }
 
 struct FaultSchedule: Sendable {
-    enum Lane: Int, Hashable, Sendable, CaseIterable { case redis, postgres, processes, network }
+    enum Lane: Int, Hashable, Sendable, CaseIterable { case redis, postgres, processes, network, clocks }
 
-    /// By lane, in order.
+    /// By lane, in order; empty where there is nothing to do.
     let lanes: [Lane: [PlannedFault]]
 
     /// - Parameters:
     ///   - seconds: When faults end.
     ///   - degradedAge: How old an entry may be that nobody vouches for.
-    ///   - setsClock: Whether the clock of Redis can be set.
-    init(seed: UInt64, seconds: Int, degradedAge: Duration, setsClock: Bool) {
+    ///   - setsClocks: Whether clocks can be set.
+    init(seed: UInt64, seconds: Int, degradedAge: Duration, setsClocks: Bool) {
         var lanes: [Lane: [PlannedFault]] = [:]
         for lane in Lane.allCases {
             var randomness = SplitMix64(seed: seed &+ UInt64(lane.rawValue) &* 0x1234_5678_9ABC_DEF1)
             let absence = lane == .processes ? degradedAge + .seconds(3) : nil
-            lanes[lane] = Self.plan(lane, seconds: seconds, absence: absence, setsClock: setsClock, &randomness)
+            lanes[lane] = Self.plan(lane, seconds: seconds, absence: absence, setsClocks: setsClocks, &randomness)
         }
         self.lanes = lanes
     }
@@ -37,7 +40,7 @@ struct FaultSchedule: Sendable {
         _ lane: Lane,
         seconds: Int,
         absence: Duration?,
-        setsClock: Bool,
+        setsClocks: Bool,
         _ randomness: inout SplitMix64
     ) -> [PlannedFault] {
         var planned: [PlannedFault] = []
@@ -48,8 +51,8 @@ struct FaultSchedule: Sendable {
             at += absence + .seconds(1)
         }
         while at < .seconds(seconds) {
-            if deck.isEmpty { deck = Self.deck(lane, setsClock: setsClock, &randomness).shuffled(using: &randomness) }
-            let fault = deck.removeLast()
+            if deck.isEmpty { deck = Self.deck(lane, setsClocks: setsClocks, &randomness).shuffled(using: &randomness) }
+            guard let fault = deck.popLast() else { break }
             // Shorter than the lease, or longer.
             let isLong = randomness.chance(oneIn: 3)
             let lasts = Duration.milliseconds(isLong ? 2_500 + randomness.below(3_500) : 100 + randomness.below(1_500))
@@ -59,7 +62,8 @@ struct FaultSchedule: Sendable {
         return planned
     }
 
-    private static func deck(_ lane: Lane, setsClock: Bool, _ randomness: inout SplitMix64) -> [Fault] {
+    /// All faults of a lane.
+    static func deck(_ lane: Lane, setsClocks: Bool, _ randomness: inout SplitMix64) -> [Fault] {
         switch lane {
         case .redis:
             let steps: [Fault] = [
@@ -69,33 +73,28 @@ struct FaultSchedule: Sendable {
                 .redisKilled, .redisRestored, .redisRestored, .redisSuspended, .redisFlushed, .redisEvicts, .redisFull,
                 .redisDiskFull, .redisPromoted, .redisPromoted, .redisDemoted, .redisDemoted,
             ]
-            return faults + (setsClock ? steps : [])
+            return faults + (setsClocks ? steps : [])
         case .postgres:
             let old = Fault.OldPrimary.allCases.randomElement(using: &randomness) ?? .killed
-            return [
+            let steps: [Fault] = [
+                .postgresClock(seconds: 1 + randomness.below(20)), .postgresClock(seconds: -1 - randomness.below(4)),
+            ]
+            let faults: [Fault] = [
                 .postgresKilled, .postgresStopped, .postgresSuspended, .backendKilled, .sessionsTerminated,
                 .standbyAway, .standbyPromoted(old: old),
             ]
+            return faults + (setsClocks ? steps : [])
         case .processes:
-            let workers = Fault.Client.workers.shuffled(using: &randomness)
-            let readers = Fault.Client.readers.shuffled(using: &randomness)
-            return [
-                .killed(workers[0]), .suspended(workers[0]), .suspended(workers[1]), .bothWorkersKilled,
-                .killed(readers[0]), .suspended(readers[1]), .suspended(.readerNear),
-                randomness.chance(oneIn: 2) ? .killed(.writer) : .suspended(.writer),
-            ]
+            return Fault.Client.allCases.flatMap { [Fault.killed($0), .suspended($0)] } + [Fault.bothWorkersKilled]
         case .network:
             return Fault.Disruption.allCases.flatMap { disruption in
                 Fault.Server.allCases.flatMap { server in
-                    (0..<2).map { _ in
-                        .connections(
-                            Fault.Client.allCases.randomElement(using: &randomness) ?? .worker1,
-                            server,
-                            disruption
-                        )
-                    }
+                    Fault.Client.allCases.map { Fault.connections($0, server, disruption) }
                 }
             }
+        case .clocks:
+            guard setsClocks else { return [] }
+            return Fault.Client.allCases.map { Fault.clock($0, seconds: 1 + randomness.below(20)) }
         }
     }
 }

@@ -1,6 +1,7 @@
 // The protocol of a transaction with a history:
 //
-//  1. lock the rows of its owners in `chaos_owner`, in order, and read there who was last: the parents;
+//  1. lock the rows of its owners in `chaos_owner`, in order, and read there who was last: the parents; and before that, where the
+//     arena is changed as well, take the lock that all share who write to it, so that nobody waits for a standstill with locks held;
 //  2. change anything of theirs, in one statement or in several;
 //  3. leave its own id in the rows;
 //  4. read the sets back, which nobody else can change before it ends;
@@ -25,7 +26,7 @@ struct HistoryWriter {
     let log: WriterLog
     /// Called with what was committed, the sets that it changed, and the server's token of it.
     let afterCommit: AfterCommit
-    /// Whoever writes everything begins with putting it there.
+    /// Whether everything was put there, which whoever writes everything begins with.
     private var hasFilled = false
 
     init(
@@ -47,9 +48,7 @@ struct HistoryWriter {
             do {
                 let connection = try await PostgresConnection.connect(configuration, logger: .client("writer"))
                 do {
-                    try await connection.run(
-                        script: "SET lock_timeout = '5s'; SET idle_in_transaction_session_timeout = '5s'"
-                    )
+                    try await connection.run(script: ChaosData.session)
                     while !termination.isRequested {
                         try await write(connection)
                         // Who writes everything does so now and then.
@@ -92,9 +91,11 @@ struct HistoryWriter {
         on connection: PostgresConnection
     ) async throws -> (Transaction, Set<HistoryKey>, String) {
         let id = UInt64.random(in: 1...UInt64(Int64.max))
+        let change = change(version: String(id, radix: 36))
         try await connection.run(
             script: randomness.chance(oneIn: 4) ? "BEGIN ISOLATION LEVEL REPEATABLE READ" : "BEGIN"
         )
+        if change.concernsArena { try await connection.run(script: ChaosData.enterArena) }
         let list = PostgresParameter.array(owners.map { Int64($0) })
         let locked = try await connection.query(
             "SELECT owner, transaction FROM chaos_owner WHERE owner = ANY ($1::bigint[]) ORDER BY owner FOR UPDATE",
@@ -106,9 +107,7 @@ struct HistoryWriter {
             parents[Int(try locked.int64(row, 0) ?? 0)] = UInt64(try locked.int64(row, 1) ?? 0)
         }
         let before = try Self.values(of: try await connection.query(ChaosData.readBack, [list]))
-        for statement in statements(version: String(id, radix: 36)) {
-            try await connection.run(script: statement)
-        }
+        for statement in change.statements { try await connection.run(script: statement) }
         _ = try await connection.query(
             "UPDATE chaos_owner SET transaction = $1 WHERE owner = ANY ($2::bigint[])",
             [PostgresParameter(id), list]
@@ -125,6 +124,7 @@ struct HistoryWriter {
             throw error
         }
         try log.add(.acknowledged(id: id, at: .now))
+        hasFilled = true
         let changed = Set(before.keys).union(values.keys).filter { before[$0] != values[$0] }
         return (transaction, changed, token)
     }
@@ -144,9 +144,13 @@ struct HistoryWriter {
 
     // MARK: What is written
 
-    private mutating func statements(version: String) -> [String] {
-        guard owners.count == 1 else { return bulk(version: version) }
-        return (0...randomness.below(3)).map { _ in statement(of: owners[0], version: version) }
+    private mutating func change(version: String) -> BulkChange {
+        guard owners.count == 1 else {
+            return hasFilled ? .random(version: version, using: &randomness) : .fillAnew(version: version)
+        }
+        return BulkChange(
+            statements: (0...randomness.below(3)).map { _ in statement(of: owners[0], version: version) }
+        )
     }
 
     /// - Parameter version: What a workflow is named by that is touched, so that no set comes back that held it.
@@ -189,30 +193,6 @@ struct HistoryWriter {
         if ChaosData.isGlobal(workflow) { return "NULL" }
         let choice = randomness.below(ChaosData.environments.count + (ChaosData.isRoamer(workflow) ? 1 : 0))
         return choice < ChaosData.environments.count ? "\(ChaosData.environments[choice])" : "NULL"
-    }
-
-    /// What concerns everybody, the arena as well.
-    private mutating func bulk(version: String) -> [String] {
-        let workflows = "workflow_engine_workflow"
-        let choice = hasFilled ? randomness.below(8) : 0
-        hasFilled = true
-        switch choice {
-        case 0:
-            return ["TRUNCATE workflow_engine_detector, \(workflows), workflow_engine_detectorworkflow"]
-                + ChaosData.fill(version: version)
-        case 1:
-            return ["DELETE FROM \(workflows)", "DELETE FROM workflow_engine_detector"]
-                + ChaosData.fill(version: version)
-        case 2, 3:
-            return [
-                "UPDATE \(workflows) SET environment_id = 5 + (environment_id + 1) % 3 WHERE environment_id IS NOT NULL"
-            ]
-        case 4: return ["UPDATE \(workflows) SET enabled = NOT enabled WHERE id % 3 = 0"]
-        case 5:
-            let detector = 1 + randomness.below(4)
-            return ["DELETE FROM workflow_engine_detectorworkflow WHERE detector_id % 10 = \(detector)"]
-        default: return ["UPDATE \(workflows) SET name = '\(version)'"]
-        }
     }
 }
 

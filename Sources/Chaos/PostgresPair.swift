@@ -7,12 +7,14 @@ import LocalServices
 
 /// A Postgres and its standby, and what can be done to them.
 ///
-/// Used by one task at a time.
+/// One task at a time makes faults.
 actor PostgresPair {
     private(set) var primary: LocalPostgres
     private var standby: LocalPostgres
     /// Where the primary is reached, and where the standby is.
     private var places: (primary: Destination, standby: Destination)
+    private let clock: SteppableClock?
+    private var aheadBySeconds = 0
 
     private static let settings = [
         "max_connections": "100", "wal_retrieve_retry_interval": "200ms", "wal_receiver_timeout": "5s",
@@ -28,11 +30,17 @@ actor PostgresPair {
         and standbyPlace: Destination,
         furnish: (LocalPostgres) async throws -> Void
     ) async throws -> PostgresPair {
-        let primary = try await LocalPostgres.start(settings: settings)
+        let clock = try await SteppableClock.make(isForPostgres: true)
+        let primary = try await LocalPostgres.start(settings: settings, environment: clock?.environment ?? [:])
         try await furnish(primary)
         let standby = try await primary.createStandby(settings: synchronous)
         try await primary.restart(settings: synchronous)
-        let pair = PostgresPair(primary: primary, standby: standby, places: (primaryPlace, standbyPlace))
+        let pair = PostgresPair(
+            primary: primary,
+            standby: standby,
+            places: (primaryPlace, standbyPlace),
+            clock: clock
+        )
         primaryPlace.socketPath = pair.socketPath(of: primary)
         standbyPlace.socketPath = pair.socketPath(of: standby)
         return pair
@@ -41,11 +49,13 @@ actor PostgresPair {
     private init(
         primary: LocalPostgres,
         standby: LocalPostgres,
-        places: (primary: Destination, standby: Destination)
+        places: (primary: Destination, standby: Destination),
+        clock: SteppableClock?
     ) {
         self.primary = primary
         self.standby = standby
         self.places = places
+        self.clock = clock
     }
 
     private nonisolated func socketPath(of server: LocalPostgres) -> String {
@@ -55,6 +65,7 @@ actor PostgresPair {
     func destroy() async {
         await primary.destroy()
         await standby.destroy()
+        clock?.destroy()
     }
 
     /// Does it, waits, and undoes it.
@@ -88,6 +99,10 @@ actor PostgresPair {
                 WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()
                 """
             )
+        case .postgresClock(let seconds):
+            guard let clock else { return }
+            aheadBySeconds += seconds
+            try clock.set(aheadBySeconds: aheadBySeconds)
         case .standbyAway:
             try await standby.kill()
             try await Task.sleep(for: duration)

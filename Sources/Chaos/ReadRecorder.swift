@@ -18,7 +18,7 @@ final class ReadRecorder: Sendable {
         file = try RecordFile(nextOf: path)
     }
 
-    /// The sets of a lookup that have a history.
+    /// The sets of a lookup.
     ///
     /// - Parameter isAlone: Whether loads of this reader are never for somebody else as well.
     func record(
@@ -37,12 +37,11 @@ final class ReadRecorder: Sendable {
             case .unreachable: .unreachable
             }
         var answers: [(key: HistoryKey, source: Lookup.Source, value: String)] = []
-        for detector in answer.detectors where ChaosData.owners.contains(Int(detector.id) / 10) {
+        for detector in answer.detectors {
             // Each by itself: of a workflow that has just moved and stands in both, what they are merged into has one.
             for (set, found) in detector.sets(in: environment) {
-                let key = HistoryKey(detector: UInt16(set.detectorID), environment: UInt16(set.environment.id ?? 0))
                 let source = Self.source(found.source, isAlone: isAlone)
-                answers.append((key, source, ChaosData.text(of: found.value)))
+                answers.append((ChaosData.key(of: set), source, ChaosData.text(of: found.value)))
             }
         }
         try record(answers, trust: trust, began: began, ended: ended, token: token)

@@ -22,7 +22,10 @@ final class RecordFolder: Sendable {
         try RecordFile(path: "\(path)/\(name)").append(Array(text.utf8))
     }
 
+    /// Copies it to where nothing is yet.
     func copy(to target: String) throws {
+        let parent = URL(filePath: target).deletingLastPathComponent()
+        try FileManager.default.createDirectory(at: parent, withIntermediateDirectories: true)
         try FileManager.default.copyItem(atPath: path, toPath: target)
     }
 

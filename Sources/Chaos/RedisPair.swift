@@ -3,7 +3,7 @@ import LocalServices
 
 /// A Redis and its replica, and what can be done to them.
 ///
-/// Used by one task at a time.
+/// One task at a time makes faults.
 actor RedisPair {
     private var primary: LocalRedis
     private var replica: LocalRedis

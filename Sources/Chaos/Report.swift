@@ -5,13 +5,20 @@ struct Report {
     var incidents: [String: Int]
     var lasted: Duration
     var checker: HistoryChecker
-    var cached: Referee.Cached
+    /// What was cached when nobody wrote any more.
+    var cached: Comparison
+    /// What the standstills of the arena have shown, but for the last one, at the end.
+    var arena: ArenaFindings.Sums
     var lease: Duration
     var degradedAge: Duration
 
+    /// Sets that were not what the database held while nobody wrote to them.
+    var differences: [Comparison.Difference] {
+        arena.differences + cached.differences.values.sorted { $0.key < $1.key }
+    }
+
     var isWell: Bool {
-        checker.tally.violations.isEmpty && checker.history.lost.isEmpty && cached.differences.isEmpty
-            && untried.isEmpty
+        checker.tally.violations.isEmpty && checker.history.lost.isEmpty && differences.isEmpty && untried.isEmpty
     }
 
     /// What a run has to have seen to say anything, and has not.
@@ -22,7 +29,9 @@ struct Report {
         untried += [Lookup.Source.hit, .near, .loaded].filter { tally.bySource[$0] == nil }.map { "\($0)" }
         if tally.withToken == 0 { untried.append("with a token") }
         if checker.history.tally.acknowledged == 0 { untried.append("acknowledged transactions") }
-        if cached.compared.isEmpty { untried.append("cached at the end") }
+        if arena.compared == 0 { untried.append("cached in a standstill") }
+        untried += [Lookup.Source.hit, .near].filter { tally.atStandstill[$0] == nil }.map { "\($0) in a standstill" }
+        if cached.left.isEmpty { untried.append("cached at the end by readers") }
         return untried
     }
 
@@ -31,6 +40,7 @@ struct Report {
         let commits = checker.history.tally
         func count(_ trust: Lookup.Trust) -> String { "\(trust) \(tally.byTrust[trust] ?? 0)" }
         func origin(_ source: Lookup.Source) -> String { "\(source) \(tally.bySource[source] ?? 0)" }
+        func still(_ source: Lookup.Source) -> String { "\(source) \(tally.atStandstill[source] ?? 0)" }
         func worst(_ trust: Lookup.Trust) -> String { (tally.worst[trust] ?? .zero).inSeconds }
         let kinds = incidents.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }
         var lines = [
@@ -44,10 +54,13 @@ struct Report {
             "worst staleness: healthy \(worst(.healthy)) s of \(lease.inSeconds) s, degraded \(worst(.degraded)) s of "
                 + "\(degradedAge.inSeconds) s, loaded without Redis \(worst(.unreachable)) s",
             "older, and excused by a clock that was set back: \(tally.excused), the worst \(tally.worstExcused.inSeconds) s",
-            "at the end: \(cached.compared.count) cached sets compared with the database, "
-                + "\(cached.differences.count) differ",
+            "standstills of the arena \(arena.standstills.count), and \(arena.brokenOff) that a fault broke off: "
+                + "\(arena.compared) cached sets compared with the database, \(arena.differences.count) differ",
+            "answers held against a standstill: \(Lookup.Source.allCases.map(still).joined(separator: ", "))",
+            "at the end: \(cached.left.count) cached sets that readers had left compared with the database, and "
+                + "\(cached.refilled.count) that were filled since; \(cached.differences.count) differ",
         ]
-        lines += cached.differences.values.sorted().prefix(10).map { "  \($0)" }
+        lines += differences.prefix(10).map { "  \($0)" }
         lines += checker.history.lost.prefix(10).map { "  lost: transaction \(String($0.id, radix: 36))" }
         let violations = Violation.Kind.allCases.filter { tally.violations[$0] != nil }
             .map { "\($0.rawValue) \(tally.violations[$0] ?? 0)" }

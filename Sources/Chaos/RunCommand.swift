@@ -4,6 +4,12 @@ import Glibc
 import History
 import LocalServices
 
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
+
 /// Runs everything, breaks it, and says whether anything was wrong.
 struct RunCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -33,8 +39,12 @@ struct RunCommand: AsyncParsableCommand {
     )
     var broken: CacheKind?
 
-    @Option(help: "Where to leave the records and logs of a run that fails.")
+    @Option(help: "Where to leave the records and logs of a run that fails: a folder that is not there yet.")
     var keep: String?
+
+    /// For how much longer than a lease nobody writes at the end, so that readers have answered from memory by then, which may have
+    /// been waiting for a connection.
+    private static let beyondLease = Duration.seconds(5)
 
     func validate() throws {
         guard seconds > 0 else { throw ValidationError("--seconds \(seconds): nothing would happen; give at least 1") }
@@ -44,6 +54,31 @@ struct RunCommand: AsyncParsableCommand {
             )
         }
         if broken == .freshet { throw ValidationError("--break freshet: that one is meant to be right; leave it out") }
+        if let keep, FileManager.default.fileExists(atPath: keep) {
+            throw ValidationError("--keep \(keep): there is something already; give the name of a folder to be made")
+        }
+    }
+
+    /// What does the same again, as far as that is chosen here.
+    static func repetition(
+        seconds: Int,
+        seed: UInt64,
+        leaseSeconds: Int,
+        degradedSeconds: Int,
+        broken: CacheKind?,
+        isOptimised: Bool
+    ) -> String {
+        "\(isOptimised ? "CONFIGURATION=release " : "")deploy/chaos --seconds \(seconds) --seed \(seed) "
+            + "--lease-seconds \(leaseSeconds) --degraded-seconds \(degradedSeconds)"
+            + (broken.map { " --break \($0.rawValue)" } ?? "")
+    }
+
+    private static var isOptimised: Bool {
+        #if DEBUG
+            return false
+        #else
+            return true
+        #endif
     }
 
     func run() async throws {
@@ -64,7 +99,15 @@ struct RunCommand: AsyncParsableCommand {
 
     private func perform() async throws -> Bool {
         let seed = seed ?? .random(in: 0...999_999_999)
-        say("seed \(seed), \(seconds) s; repeat with: deploy/chaos --seconds \(seconds) --seed \(seed)")
+        let repetition = Self.repetition(
+            seconds: seconds,
+            seed: seed,
+            leaseSeconds: leaseSeconds,
+            degradedSeconds: degradedSeconds,
+            broken: broken,
+            isOptimised: Self.isOptimised
+        )
+        say("seed \(seed), \(seconds) s; repeat with: \(repetition)")
         let folder = try RecordFolder()
         defer { folder.remove() }
         let stage = try await Stage.set(
@@ -76,29 +119,30 @@ struct RunCommand: AsyncParsableCommand {
                 folder: folder.path
             )
         )
-        let setsClock = await stage.redis.setsClock
-        if !setsClock { say("skipped: steps of the clock, because there is no C compiler") }
+        let setsClocks = await stage.setsClocks
+        if !setsClocks { say("skipped: steps of clocks, because there is no C compiler") }
         let schedule = FaultSchedule(
             seed: seed,
             seconds: seconds,
             degradedAge: .seconds(degradedSeconds),
-            setsClock: setsClock
+            setsClocks: setsClocks
         )
+        let outcome: Result<Bool, any Error>
         do {
-            let isWell = try await play(schedule, on: stage)
-            if !isWell { try leave(folder, stage) }
-            await stage.destroy()
-            return isWell
+            outcome = .success(try await play(schedule, on: stage))
         } catch {
-            if !Task.isCancelled { try leave(folder, stage) }
-            await stage.destroy()
-            throw error
+            outcome = .failure(error)
         }
+        let isWell = (try? outcome.get()) ?? false
+        if !isWell, !Task.isCancelled { leave(folder, stage) }
+        await stage.destroy()
+        return try outcome.get()
     }
 
     private func play(_ schedule: FaultSchedule, on stage: Stage) async throws -> Bool {
         try await stage.start()
         let incidents = Incidents(origin: .now)
+        let inspector = ArenaInspector(stage: stage, findings: ArenaFindings())
         let end = ContinuousClock.now + .seconds(seconds)
         try await withThrowingTaskGroup(of: Void.self) { group in
             for lane in FaultSchedule.Lane.allCases {
@@ -118,6 +162,7 @@ struct RunCommand: AsyncParsableCommand {
                     try stage.checkProcesses()
                 }
             }
+            group.addTask { try await inspector.run(until: end) }
             // Not waitForAll(), which would wait for all faults before it told of a failure.
             for try await _ in group {}
         }
@@ -127,20 +172,25 @@ struct RunCommand: AsyncParsableCommand {
         let referee = Referee(stage: stage)
         let truth = try await referee.truth()
         let cached = try await referee.compareCache()
+        if broken == nil { try await Task.sleep(for: stage.settings.lease + Self.beyondLease) }
+        let last = truth.standstill(until: .now)
         try await stage.stop(Fault.Client.readers + Fault.Client.workers)
-        let (checker, meanings) = try await referee.check(truth)
+        let arena = inspector.findings.sums
+        let (checker, meanings) = try await referee.check(truth, standstills: arena.standstills + [last])
         let report = Report(
             incidents: incidents.counts,
             lasted: lasted,
             checker: checker,
             cached: cached,
+            arena: arena,
             lease: .seconds(leaseSeconds),
             degradedAge: .seconds(degradedSeconds)
         )
         for line in report.lines { say(line) }
-        for line in try referee.tell(checker, meanings, incidents, count: 3) { say(line) }
+        let storyteller = Storyteller(stage: stage, incidents: incidents, checker: checker, meanings: meanings)
+        for line in try storyteller.tell(report.differences) { say(line) }
         guard broken == nil else {
-            let isFound = !checker.violations.isEmpty
+            let isFound = !checker.tally.violations.isEmpty
             say("the cache that is wrong on purpose was \(isFound ? "" : "NOT ")found out")
             return isFound
         }
@@ -148,12 +198,19 @@ struct RunCommand: AsyncParsableCommand {
         return report.isWell
     }
 
-    private func leave(_ folder: RecordFolder, _ stage: Stage) throws {
+    /// Leaves what was recorded and said; that it cannot is told beside what was wrong, never instead of it.
+    private func leave(_ folder: RecordFolder, _ stage: Stage) {
         guard let keep else { return }
-        for name in Fault.Client.allCases {
-            try folder.write(try stage.log(of: name), to: "\(name.name).log")
+        do {
+            for name in Fault.Client.allCases {
+                // One that has not been started has said nothing.
+                guard let log = try? stage.log(of: name) else { continue }
+                try folder.write(log, to: "\(name.name).log")
+            }
+            try folder.copy(to: keep)
+            say("records and logs are in \(keep)")
+        } catch {
+            say("records and logs could not be left in \(keep): \(error)")
         }
-        try folder.copy(to: keep)
-        say("records and logs are in \(keep)")
     }
 }

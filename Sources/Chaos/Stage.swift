@@ -22,6 +22,8 @@ final class Stage: Sendable {
         var program: LocalProgram
         var redis: Line
         var postgres: [Line]
+        /// Its host's time of day; nil where that cannot be set.
+        var clock: SteppableClock?
         /// Files, without the number of the start.
         var records: [String]
     }
@@ -30,6 +32,8 @@ final class Stage: Sendable {
     let redis: RedisPair
     let postgres: PostgresPair
     private let clients: [Fault.Client: Client]
+    /// What the clients' clocks are kept beside.
+    private let clock: SteppableClock?
     private let redisPlace: Destination
     private let postgresPlaces: [Destination]
 
@@ -38,6 +42,7 @@ final class Stage: Sendable {
         redis: RedisPair,
         postgres: PostgresPair,
         clients: [Fault.Client: Client],
+        clock: SteppableClock?,
         redisPlace: Destination,
         postgresPlaces: [Destination]
     ) {
@@ -45,6 +50,7 @@ final class Stage: Sendable {
         self.redis = redis
         self.postgres = postgres
         self.clients = clients
+        self.clock = clock
         self.redisPlace = redisPlace
         self.postgresPlaces = postgresPlaces
     }
@@ -56,18 +62,28 @@ final class Stage: Sendable {
         let places = [Destination(), Destination()]
         async let redis = RedisPair.start(to: redisPlace)
         let postgres = try await PostgresPair.start(to: places[0], and: places[1], furnish: furnish)
+        let clock = try await SteppableClock.make()
         var clients: [Fault.Client: Client] = [:]
         for name in Fault.Client.allCases {
-            clients[name] = try await client(name, settings, redisPlace, places)
+            clients[name] = try await client(name, settings, redisPlace, places, try clock?.another(for: name.name))
         }
         return Stage(
             settings: settings,
             redis: try await redis,
             postgres: postgres,
             clients: clients,
+            clock: clock,
             redisPlace: redisPlace,
             postgresPlaces: places
         )
+    }
+
+    /// Whether the clocks of Redis, of Postgres and of the clients can be set.
+    var setsClocks: Bool {
+        get async {
+            guard clock != nil else { return false }
+            return await redis.setsClock
+        }
     }
 
     private static func furnish(_ postgres: LocalPostgres) async throws {
@@ -86,7 +102,8 @@ final class Stage: Sendable {
         _ name: Fault.Client,
         _ settings: Settings,
         _ redisPlace: Destination,
-        _ places: [Destination]
+        _ places: [Destination],
+        _ clock: SteppableClock?
     ) async throws -> Client {
         let redis = Line(to: redisPlace)
         let postgres = places.map { Line(to: $0) }
@@ -128,9 +145,16 @@ final class Stage: Sendable {
         let isWorker = Fault.Client.workers.contains(name)
         let program = try LocalProgram(
             executable: "\(folder)/\(isWorker ? "freshet" : "Chaos")",
-            arguments: arguments
+            arguments: arguments,
+            environment: clock?.environment ?? [:]
         )
-        return Client(program: program, redis: redis, postgres: postgres, records: isWorker ? [] : records)
+        return Client(
+            program: program,
+            redis: redis,
+            postgres: postgres,
+            clock: clock,
+            records: isWorker ? [] : records
+        )
     }
 
     /// Where this executable lies, and beside it `freshet`.
@@ -154,6 +178,7 @@ final class Stage: Sendable {
         }
         await postgres.destroy()
         await redis.destroy()
+        clock?.destroy()
     }
 
     private func program(_ name: Fault.Client) throws -> LocalProgram {
@@ -172,7 +197,7 @@ final class Stage: Sendable {
                 for client in clients.values { client.redis.cut() }
             }
         case .postgresKilled, .postgresStopped, .postgresSuspended, .backendKilled, .sessionsTerminated, .standbyAway,
-            .standbyPromoted:
+            .standbyPromoted, .postgresClock:
             try await postgres.make(planned.fault, lasting: planned.lasts) { place in
                 guard let index = postgresPlaces.firstIndex(where: { $0 === place }) else { return }
                 for client in clients.values { client.postgres[index].cut() }
@@ -185,6 +210,11 @@ final class Stage: Sendable {
             try program(name).suspend()
             try await Task.sleep(for: planned.lasts)
             try program(name).resume()
+        case .clock(let name, let seconds):
+            guard let clock = clients[name]?.clock else { return }
+            try clock.set(aheadBySeconds: seconds)
+            try await Task.sleep(for: planned.lasts)
+            try clock.set(aheadBySeconds: 0)
         case .connections(let name, let server, let disruption):
             guard let client = clients[name] else { return }
             let lines = server == .redis ? [client.redis] : client.postgres

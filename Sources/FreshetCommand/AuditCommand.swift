@@ -212,11 +212,14 @@ private final class AuditRun: Sendable {
         for cache in Set(batch.findings.filter { $0.verdict == .inconsistent }.map(\.cache)) {
             changes[cache] = await evidence.changes(of: cache)
         }
+        var failure: (any Error)?
         for finding in batch.findings {
             let recent = finding.verdict == .inconsistent ? changes[finding.cache] : nil
-            let mended: Result<String?, any Error>
-            do { mended = .success(try await mend(finding)) } catch { mended = .failure(error) }
-            let change = try? mended.get()
+            var change: String?
+            // What cannot be mended once is not tried again, but all of the batch is told.
+            if failure == nil {
+                do { change = try await mend(finding) } catch { failure = error }
+            }
             // To people the sums say why something could not be told.
             guard printsJSON || finding.verdict == .inconsistent else { continue }
             Terminal.endProgress()
@@ -225,8 +228,8 @@ private final class AuditRun: Sendable {
                     ? AuditReport.json(of: finding, changes: recent, repairedBy: change).line
                     : AuditReport.text(of: finding, changes: recent, repairedBy: change, Terminal.standardOutput())
             )
-            _ = try mended.get()
         }
+        if let failure { throw failure }
         Terminal.showProgress(AuditReport.progress(sums))
     }
 

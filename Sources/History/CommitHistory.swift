@@ -64,7 +64,13 @@ public struct CommitHistory: Sendable {
         let others = transactions.values.filter { !survivors.contains($0.id) && !refused.contains($0.id) }
         for transaction in others.sorted(by: { $0.sent < $1.sent }) {
             if acknowledged[transaction.id] != nil { lost.append(transaction) } else { tally.foundMissing += 1 }
-            addVanished(transaction, transactions: transactions, chains: chains, readAt: readAt)
+            addVanished(
+                transaction,
+                acknowledged: acknowledged[transaction.id],
+                transactions: transactions,
+                chains: chains,
+                readAt: readAt
+            )
         }
         tally.acknowledged = survivors.count { acknowledged[$0] != nil }
         tally.foundCommitted = survivors.count - tally.acknowledged
@@ -74,6 +80,18 @@ public struct CommitHistory: Sendable {
     /// The place of a transaction among those of an owner; nil where it does not survive, or changed nothing of the owner.
     public func place(of transaction: UInt64, owner: Int) -> Int? {
         places[owner]?[transaction]
+    }
+
+    /// The set that shows best what a transaction wrote that does not survive.
+    ///
+    /// It is one that the transaction left otherwise than the last surviving one before it, where there is any.
+    public func set(lostWith transaction: Transaction) -> HistoryKey? {
+        let own = keys.keys.filter { transaction.parents[$0.owner] != nil }.sorted()
+        let changed = own.first { key in
+            guard let history = keys[key], let vanished = history.vanished(of: transaction.id) else { return false }
+            return history.version(before: vanished).value != vanished.value
+        }
+        return changed ?? own.first
     }
 
     /// Where an owner's transactions lead to, from the first to the last.
@@ -126,6 +144,7 @@ public struct CommitHistory: Sendable {
 
     private mutating func addVanished(
         _ transaction: Transaction,
+        acknowledged: Moment?,
         transactions: [UInt64: Transaction],
         chains: [Int: [Transaction]],
         readAt: Moment
@@ -146,6 +165,7 @@ public struct CommitHistory: Sendable {
                         place: place,
                         sent: transaction.sent,
                         gone: gone,
+                        acknowledged: acknowledged,
                         value: transaction.values[key] ?? ""
                     )
                 )

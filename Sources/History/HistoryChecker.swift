@@ -29,6 +29,10 @@
 //   shorter by B, and the floor lies B earlier; see ``Bounds``.
 // With the token of transaction t, i must not come before t.
 //
+// Sets without a history. Where writers share no lock, nobody knows a sequence of values. But a time in which nobody wrote to a set,
+// and what it was then, can be known: a standstill. An answer whose floor and whose end both lie in one must be that value; it had
+// been true since before the floor. All other answers of such a set are passed over.
+//
 // Sound: with the promises kept, each rule follows for the true c's, and each test is weaker than its rule, because sent ≤ c ≤
 // known. So a violation is one, whatever was paused and for how long: bounds are measured, never assumed. Not complete: a value
 // that came back (a workflow linked again) is taken for its latest time, an answer within the intervals passes, and so does the value
@@ -55,6 +59,8 @@ public struct HistoryChecker: Sendable {
         public var excused = 0
         /// The same as `worst`, of those.
         public var worstExcused = Duration.zero
+        /// Answers of sets without a history that were held against a standstill, by where they came from.
+        public var atStandstill: [Lookup.Source: Int] = [:]
         /// By kind.
         public var violations: [Violation.Kind: Int] = [:]
     }
@@ -65,24 +71,34 @@ public struct HistoryChecker: Sendable {
     public let bounds: Bounds
     /// What was checked.
     public private(set) var tally = Tally()
-    /// The first of them.
-    public private(set) var violations: [Violation] = []
-    private static let violationsKept = 1_000
+    /// When nobody wrote to the sets without a history, in order.
+    private let standstills: [Standstill]
+    private var shortest = ShortestViolations()
+
+    /// Those with the shortest histories, a thousand at the most, the shortest first.
+    public var violations: [Violation] { shortest.sorted }
 
     /// A checker that has seen no lookup.
-    public init(_ history: CommitHistory, bounds: Bounds) {
+    ///
+    /// - Parameter standstills: Times in which nobody wrote to any set without a history.
+    public init(_ history: CommitHistory, bounds: Bounds, standstills: [Standstill] = []) {
         self.history = history
         self.bounds = bounds
+        self.standstills = standstills.sorted { $0.began < $1.began }
     }
 
     /// Checks all answers of a lookup.
     public mutating func check(_ lookup: Lookup, by reader: String) {
         // For all answers of the same source it is the same.
         var floors: [Lookup.Source: Moment] = [:]
+        let standstill = standstill(at: lookup.ended)
         for answer in lookup.answers {
-            guard let key = history.keys[answer.key] else { continue }
             let floor = floors[answer.source] ?? bounds.floor(of: lookup, source: answer.source)
             floors[answer.source] = floor
+            guard let key = history.keys[answer.key] else {
+                if let standstill { check(answer, lookup, at: standstill, floor: floor, by: reader) }
+                continue
+            }
             tally.answers += 1
             tally.byTrust[lookup.trust, default: 0] += 1
             tally.bySource[answer.source, default: 0] += 1
@@ -90,6 +106,42 @@ public struct HistoryChecker: Sendable {
             if least != nil { tally.withToken += 1 }
             check(answer, lookup, key, floor: floor, least: least ?? 0, by: reader)
         }
+    }
+
+    /// The standstill that a moment lies in.
+    private func standstill(at moment: Moment) -> Standstill? {
+        // The first that began later, by halves: there are many answers, and many standstills.
+        var (low, high) = (0, standstills.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if standstills[middle].began <= moment { low = middle + 1 } else { high = middle }
+        }
+        guard low > 0, moment <= standstills[low - 1].ended else { return nil }
+        return standstills[low - 1]
+    }
+
+    private mutating func check(
+        _ answer: Lookup.Answer,
+        _ lookup: Lookup,
+        at standstill: Standstill,
+        floor: Moment,
+        by reader: String
+    ) {
+        guard floor >= standstill.began else { return }
+        tally.atStandstill[answer.source, default: 0] += 1
+        guard answer.digest != Digest(of: standstill.value(of: answer.key)) else { return }
+        report(
+            Violation(
+                kind: .unequal,
+                reader: reader,
+                lookup: lookup,
+                answer: answer,
+                floor: floor,
+                superseded: nil,
+                commitsBetween: 0,
+                standstill: standstill
+            )
+        )
     }
 
     private mutating func check(
@@ -133,9 +185,7 @@ public struct HistoryChecker: Sendable {
         } else {
             kind = vanished.isEmpty ? .unknown : .stale
         }
-        tally.violations[kind, default: 0] += 1
-        guard violations.count < Self.violationsKept else { return }
-        violations.append(
+        report(
             Violation(
                 kind: kind,
                 reader: reader,
@@ -146,6 +196,11 @@ public struct HistoryChecker: Sendable {
                 commitsBetween: key.versions.count { $0.sent <= lookup.ended } - (place ?? 0)
             )
         )
+    }
+
+    private mutating func report(_ violation: Violation) {
+        tally.violations[violation.kind, default: 0] += 1
+        shortest.add(violation)
     }
 
     /// Counts an answer that is allowed, by how long before its lookup it had been replaced.

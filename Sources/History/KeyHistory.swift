@@ -24,6 +24,8 @@ public struct KeyHistory: Sendable {
         public var sent: Moment
         /// It was no longer visible by now.
         public var gone: Moment
+        /// When somebody had been told that it was committed; nil where nobody was.
+        public var acknowledged: Moment?
         /// The set as text.
         public var value: String
     }
@@ -59,6 +61,16 @@ public struct KeyHistory: Sendable {
     /// Those that were never known to survive, with this value.
     func vanished(_ digest: Digest) -> [Vanished] {
         vanished.filter { Digest(of: $0.value) == digest }
+    }
+
+    /// The value that a transaction gave it which is not part of the surviving history.
+    func vanished(of transaction: UInt64) -> Vanished? {
+        vanished.first { $0.transaction == transaction }
+    }
+
+    /// The last version of the surviving history that a vanished one came after.
+    func version(before vanished: Vanished) -> Version {
+        versions.last { $0.place <= vanished.place } ?? versions[0]
     }
 
     /// When the version at this place was certainly no longer current.

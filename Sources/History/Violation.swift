@@ -10,6 +10,8 @@ public struct Violation: Hashable, Sendable {
         case early
         /// Nobody ever wrote it.
         case unknown
+        /// It is not what the database held while nobody wrote to the set.
+        case unequal = "unlike what stood still"
     }
 
     /// What is wrong.
@@ -24,6 +26,8 @@ public struct Violation: Hashable, Sendable {
     public var floor: Moment
     /// When the answer was certainly replaced, where it was.
     public var superseded: Moment?
-    /// How many later commits of the same set had been made by the end of the lookup.
+    /// How many later commits of the same set had been made by the end of the lookup; 0 where nobody knows.
     public var commitsBetween: Int
+    /// The time without writes that it fell into, where it was held against that.
+    public var standstill: Standstill?
 }

@@ -63,6 +63,7 @@ public final class LocalPostgres: Sendable {
     private let listensOnTCP: Bool
     private let password: String?
     private let certificates: LocalCertificates?
+    private let environment: [String: String]
     private let logger: Logger
     private let state: Mutex<State>
 
@@ -74,6 +75,7 @@ public final class LocalPostgres: Sendable {
         listensOnTCP: Bool,
         password: String?,
         certificates: LocalCertificates?,
+        environment: [String: String],
         logger: Logger
     ) {
         self.folder = folder
@@ -82,6 +84,7 @@ public final class LocalPostgres: Sendable {
         self.listensOnTCP = listensOnTCP
         self.password = password
         self.certificates = certificates
+        self.environment = environment
         self.logger = logger
         self.state = Mutex(State(settings: settings, port: 5432))
     }
@@ -97,6 +100,7 @@ public final class LocalPostgres: Sendable {
     ///   - certificates: speak TLS over TCP, and only TLS.
     ///   - hba: lines of pg_hba.conf that come before the usual ones.
     ///   - hasOwnIdentity: make a new cluster (1 s) instead of a copy. Copies share one system identifier.
+    ///   - environment: variables that the server and its standbys get to see, such as those of a ``SteppableClock``.
     /// - Throws: ``LocalServiceError``.
     public static func start(
         settings: [String: String] = [:],
@@ -105,6 +109,7 @@ public final class LocalPostgres: Sendable {
         certificates: LocalCertificates? = nil,
         hba: [String] = [],
         hasOwnIdentity: Bool = false,
+        environment: [String: String] = [:],
         logger: Logger = LocalServices.logger
     ) async throws -> LocalPostgres {
         let account = try ServiceAccount.forPostgres()
@@ -118,6 +123,7 @@ public final class LocalPostgres: Sendable {
             listensOnTCP: listensOnTCP,
             password: password,
             certificates: certificates,
+            environment: environment,
             logger: logger
         )
         do {
@@ -200,6 +206,7 @@ public final class LocalPostgres: Sendable {
             Daemon.Launch(
                 executable: installation.program("postgres"),
                 arguments: ["-D", dataDirectory],
+                environment: environment,
                 account: account,
                 endSignal: .quit,
                 folder: folder
@@ -423,6 +430,7 @@ public final class LocalPostgres: Sendable {
             listensOnTCP: listensOnTCP,
             password: password,
             certificates: certificates,
+            environment: environment,
             logger: logger
         )
         do {

@@ -11,7 +11,20 @@ import Testing
             (.array([content, .null]), "2 elements"), (.error(RedisServerError(line: "hunter2")), "an error"),
         ]
         for (reply, kind) in replies {
-            #expect(AuditError.unexpectedReply("HMGET", reply).description == "Redis answered HMGET with \(kind)")
+            let error = AuditError.unexpectedReply("HMGET", reply)
+            #expect(error.description.contains(" HMGET was answered with \(kind), "))
+            #expect(!error.description.contains("hunter2"))
+        }
+    }
+
+    @Test func `every error names the setting or the command that mends it`() {
+        let mends: [(AuditError, String)] = [
+            (.pooled, "--postgres"), (.nothingAttached, "run freshet migrate"),
+            (.unexpectedReply("TIME", .null), "--redis"), (.unexpectedReply("EXEC", "5 elements"), "--redis"),
+        ]
+        for (error, mend) in mends {
+            #expect(error.description.contains(mend), "\(error)")
+            #expect(!error.description.contains("\n"))
         }
     }
 }

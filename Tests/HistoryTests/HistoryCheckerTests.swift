@@ -3,14 +3,7 @@ import Testing
 
 /// Made-up histories with each kind of violation, and with what looks like one and is none.
 @Suite struct HistoryCheckerTests {
-    /// "a" until 10, "b" until 20, "c" from then on; each COMMIT takes a tenth of a second.
-    private static let three: MadeHistory = {
-        var made = MadeHistory()
-        made.write(1, after: 0, sent: 1, acknowledged: 1.1, "a")
-        made.write(2, after: 1, sent: 10, acknowledged: 10.1, "b")
-        made.write(3, after: 2, sent: 20, acknowledged: 20.1, "c")
-        return made
-    }()
+    private static let three = MadeHistory.three
 
     // MARK: Staleness
 
@@ -191,13 +184,63 @@ import Testing
         #expect(try Self.three.violations(head: 3, "a", began: 12.11, steps: forward) == [.stale])
     }
 
+    // MARK: Standstills
+
+    /// What is wrong with an answer for a set without a history, to which nobody wrote from 100 to 110, nil where it is not checked.
+    private func violations(
+        _ value: String,
+        _ source: Lookup.Source = .hit,
+        _ trust: Lookup.Trust = .healthy,
+        began: Double,
+        ended: Double? = nil,
+        steps: [Bounds.ClockStep] = []
+    ) throws -> [Violation.Kind]? {
+        // Before it and after it the set was empty for a while.
+        let others = [(10.0, 20.0), (200.0, 210.0)].map { Standstill(began: at($0), ended: at($1), values: [:]) }
+        let standstill = Standstill(began: at(100), ended: at(110), values: [MadeHistory.arena: "a"])
+        var checker = try Self.three.checker(head: 3, steps: steps, standstills: others + [standstill])
+        let answer = Lookup.Answer(key: MadeHistory.arena, source: source, digest: Digest(of: value))
+        let lookup = Lookup(began: at(began), ended: at(ended ?? began), trust: trust, answers: [answer])
+        checker.check(lookup, by: "reader")
+        #expect(checker.tally.answers == 0)
+        return checker.tally.atStandstill == [source: 1] ? checker.violations.map(\.kind) : nil
+    }
+
+    @Test func `what is answered while nobody writes is what stands still`() throws {
+        #expect(try violations("a", began: 105) == [])
+        #expect(try violations("b", began: 105) == [.unequal])
+        #expect(try violations("", began: 105) == [.unequal])
+        #expect(try violations("", began: 205) == [])
+        #expect(try violations("a", began: 205) == [.unequal])
+    }
+
+    @Test(arguments: [Lookup.Source.hit, .near, .shared])
+    func `what may be from before a standstill is not held against it`(source: Lookup.Source) throws {
+        #expect(try violations("b", source, began: 101.9) == nil)
+        #expect(try violations("b", source, began: 102.1) == [.unequal])
+        // Memory knows of a lease alone.
+        let whileDegraded: [Violation.Kind]? = source == .near ? [.unequal] : nil
+        #expect(try violations("b", source, .degraded, began: 105.9) == whileDegraded)
+        #expect(try violations("b", source, .degraded, began: 106.1) == [.unequal])
+        let back = [Bounds.ClockStep(began: at(101), ended: at(101.1), by: .seconds(-3))]
+        #expect(try violations("b", source, began: 104.9, steps: back) == nil)
+        #expect(try violations("b", source, began: 106.2, steps: back) == [.unequal])
+    }
+
+    @Test
+    func `what was loaded is of the standstill from its beginning, and of none where it began before or ended later`()
+        throws
+    {
+        #expect(try violations("b", .loaded, .unreachable, began: 100.1) == [.unequal])
+        #expect(try violations("b", .loaded, .unreachable, began: 99.9, ended: 100.1) == nil)
+        #expect(try violations("b", .loaded, .unreachable, began: 109.9, ended: 110.1) == nil)
+        #expect(try violations("b", .loaded, .unreachable, began: 150) == nil)
+    }
+
     // MARK: What is told
 
     @Test func `the worst staleness is what is certain of the answers that were allowed`() throws {
-        var checker = HistoryChecker(
-            try Self.three.history(head: 3),
-            bounds: Bounds(lease: .seconds(2), degradedAge: .seconds(6))
-        )
+        var checker = try Self.three.checker(head: 3)
         for (value, began) in [("a", 11.1), ("b", 15.0)] {
             let answer = Lookup.Answer(key: MadeHistory.key, source: .hit, digest: Digest(of: value))
             checker.check(Lookup(began: at(began), ended: at(began), trust: .healthy, answers: [answer]), by: "reader")
@@ -209,10 +252,7 @@ import Testing
 
     @Test func `what only a clock excuses is told apart`() throws {
         let back = Bounds.ClockStep(began: at(11), ended: at(11.1), by: .seconds(-3))
-        var checker = HistoryChecker(
-            try Self.three.history(head: 3),
-            bounds: Bounds(lease: .seconds(2), degradedAge: .seconds(6), steps: [back])
-        )
+        var checker = try Self.three.checker(head: 3, steps: [back])
         let answer = Lookup.Answer(key: MadeHistory.key, source: .hit, digest: Digest(of: "a"))
         checker.check(Lookup(began: at(13.1), ended: at(13.1), trust: .healthy, answers: [answer]), by: "reader")
         #expect(checker.tally.worst.isEmpty)
@@ -220,37 +260,28 @@ import Testing
         #expect(checker.tally.worstExcused == .seconds(3))
     }
 
-    @Test func `a violation is told with the commits since, the answers around it and the faults`() throws {
-        let made = Self.three
-        var checker = HistoryChecker(
-            try made.history(head: 3),
-            bounds: Bounds(lease: .seconds(2), degradedAge: .seconds(6))
-        )
-        let answer = Lookup.Answer(key: MadeHistory.key, source: .hit, digest: Digest(of: "a"))
-        let lookup = Lookup(began: at(21), ended: at(21.5), trust: .healthy, answers: [answer])
-        checker.check(lookup, by: "reader-1")
-        let violation = try #require(checker.violations.first)
-        #expect(violation.commitsBetween == 3)
-        let before = Lookup(began: at(15), ended: at(15.5), trust: .healthy, answers: [])
-        let other = Lookup.Answer(key: MadeHistory.key, source: .near, digest: Digest(of: "b"))
-        let story = Story(origin: at(0), meanings: [Digest(of: "a"): "a", Digest(of: "b"): "b"])
-        let lines = story.tell(
-            violation,
-            of: try #require(checker.history.keys[MadeHistory.key]),
-            neighbours: [.init(reader: "reader-2", lookup: before, answer: other)],
-            incidents: [.init(began: at(9), text: "FLUSHALL")]
-        )
-        #expect(
-            lines == [
-                "stale: detector 11, environment 5, read by reader-1",
-                "  replaced for certain 10.900 s before the lookup; allowed are 2.000 s",
-                "     1.000  committed by    1.100  t1: a",
-                "     9.000  == FLUSHALL",
-                "    10.000  committed by   10.100  t2: b",
-                "    15.000  to   15.500  reader-2: healthy near: b",
-                "    20.000  committed by   20.100  t3: c",
-                "    21.000  to   21.500  reader-1: healthy hit: a   <<<",
-            ]
-        )
+    @Test func `of many violations those with the shortest histories are kept, whichever came first`() throws {
+        var made = MadeHistory()
+        for id in 1...4 as ClosedRange<UInt64> {
+            made.write(id, after: id - 1, sent: Double(id) * 10, acknowledged: Double(id) * 10 + 1, "v\(id)")
+        }
+        var checker = try made.checker(head: 4)
+        // A thousand that are four commits behind, as many that are three behind, then one that is one behind.
+        for (value, count) in [("", 1_000), ("v1", 1_000), ("v3", 1)] {
+            let answer = Lookup.Answer(key: MadeHistory.key, source: .hit, digest: Digest(of: value))
+            for second in 0..<count {
+                let lookup = Lookup(
+                    began: at(50 + Double(second)),
+                    ended: at(50 + Double(second)),
+                    trust: .healthy,
+                    answers: [answer]
+                )
+                checker.check(lookup, by: "reader")
+            }
+        }
+        #expect(checker.tally.violations == [.stale: 2_001])
+        #expect(checker.violations.count == 1_000)
+        #expect(checker.violations.first?.answer.digest == Digest(of: "v3"))
+        #expect(checker.violations.dropFirst().allSatisfy { $0.answer.digest == Digest(of: "v1") })
     }
 }

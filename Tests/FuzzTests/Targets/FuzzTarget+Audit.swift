@@ -153,7 +153,7 @@ extension FuzzTarget {
         if error is RedisServerError { return }
         guard let error = error as? AuditError else { throw error }
         try requireLine(error.description)
-        try require(error.description.utf8.count < 100, "an endless message: \(error)")
+        try require(error.description.utf8.count < 160, "an endless message: \(error)")
         try require(!error.description.contains(secret), "what others keep in Redis: \(error)")
     }
 }

@@ -22,7 +22,7 @@ struct FuzzTarget: Sendable, CustomStringConvertible {
 extension FuzzTarget {
     /// All of them.
     static let all: [FuzzTarget] = [
-        keyspace, payloads, redis, postgres, journal, changes, audit, doctor, settings,
+        keyspace, payloads, redis, postgres, journal, changes, audit, doctor, settings, site,
     ].flatMap { $0 }
 
     /// A target whose inputs are text.
