@@ -210,7 +210,9 @@ public struct HistoryChecker: Sendable {
             tally.excused += 1
             tally.worstExcused = max(tally.worstExcused, behind)
         } else {
-            tally.worst[trust] = max(tally.worst[trust] ?? .zero, behind)
+            // As in the bounds: memory keeps its promise also where the lookup's other sets were loaded.
+            let kept = source == .near ? .healthy : trust
+            tally.worst[kept] = max(tally.worst[kept] ?? .zero, behind)
         }
     }
 }

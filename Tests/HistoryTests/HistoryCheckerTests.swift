@@ -250,6 +250,13 @@ import Testing
         #expect(checker.tally.excused == 0)
     }
 
+    @Test func `an answer from memory counts as healthy, also where the others of its lookup were loaded`() throws {
+        var checker = try Self.three.checker(head: 3)
+        let answer = Lookup.Answer(key: MadeHistory.key, source: .near, digest: Digest(of: "a"))
+        checker.check(Lookup(began: at(11.1), ended: at(11.1), trust: .unreachable, answers: [answer]), by: "reader")
+        #expect(checker.tally.worst == [.healthy: .seconds(1)])
+    }
+
     @Test func `what only a clock excuses is told apart`() throws {
         let back = Bounds.ClockStep(began: at(11), ended: at(11.1), by: .seconds(-3))
         var checker = try Self.three.checker(head: 3, steps: [back])
