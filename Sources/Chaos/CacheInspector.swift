@@ -38,20 +38,21 @@ struct CacheInspector {
 
     /// Looks every set of some detectors up, several times, and holds it against the database.
     ///
-    /// - Parameter end: When to give up waiting for a worker that has applied everything.
+    /// - Parameters:
+    ///   - end: When to give up waiting for a worker that has applied everything.
+    ///   - comparison: Is told of each set, so that what was found is known also where an error ends it.
     /// - Throws: ``StageError`` where none has.
     func compare(
         _ detectors: [Int64],
         times: Int = 1,
-        until end: ContinuousClock.Instant
-    ) async throws -> Comparison {
-        var comparison = Comparison()
+        until end: ContinuousClock.Instant,
+        _ comparison: inout Comparison
+    ) async throws {
         for _ in 1...times {
             for environment in ChaosData.environments.map({ DetectorEnvironment.environment(Int64($0)) }) {
                 try await compare(detectors, in: environment, until: end, &comparison)
             }
         }
-        return comparison
     }
 
     private func compare(

@@ -50,7 +50,9 @@ struct Referee {
                 let end = ContinuousClock.now + Self.drainTimeLimit
                 try await drain(connection, until: end)
                 let inspector = try CacheInspector(connection, redis: redis)
-                return try await inspector.compare(ChaosData.detectors, times: 2, until: end)
+                var comparison = Comparison()
+                try await inspector.compare(ChaosData.detectors, times: 2, until: end, &comparison)
+                return comparison
             }
         }
     }
