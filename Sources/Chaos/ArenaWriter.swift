@@ -48,13 +48,14 @@ struct ArenaWriter {
         let arena = ChaosData.arena
         let (detector, workflow) = (arena * 10 + 1 + randomness.below(4), arena * 10 + 1 + randomness.below(8))
         let environment = ["NULL", "5", "6", "7"][randomness.below(4)]
-        // New each time, so that a set that has missed one of these changes is never right by chance.
+        // New each time, so that a set that has missed a change of a workflow is not right by chance.
         let version = String(randomness.next(), radix: 36)
         let (detectors, workflows) = ("workflow_engine_detector", "workflow_engine_workflow")
         let links = "workflow_engine_detectorworkflow"
         return switch randomness.below(40) {
-        case 0...4: "UPDATE \(workflows) SET enabled = NOT enabled WHERE id = \(workflow)"
-        case 5...14: "UPDATE \(workflows) SET environment_id = \(environment) WHERE id = \(workflow)"
+        case 0...4: "UPDATE \(workflows) SET enabled = NOT enabled, name = '\(version)' WHERE id = \(workflow)"
+        case 5...14:
+            "UPDATE \(workflows) SET environment_id = \(environment), name = '\(version)' WHERE id = \(workflow)"
         case 15...19: "DELETE FROM \(links) WHERE detector_id = \(detector) AND workflow_id = \(workflow)"
         case 20...24: "DELETE FROM \(workflows) WHERE id = \(workflow)"
         case 25:
