@@ -20,8 +20,6 @@ final class ReaderActor: @unchecked Sendable {
     private let world: World
     let process: SimulatedProcess
     private let lookup: WorkflowLookup
-    /// Whether a lookup has ended without an answer: what it had begun to load, a later one may join.
-    private var hasGivenUp = false
 
     init(_ world: World, _ process: SimulatedProcess, _ lookup: WorkflowLookup) {
         self.world = world
@@ -44,9 +42,6 @@ final class ReaderActor: @unchecked Sendable {
     private func pause() async -> Bool {
         (try? await process.sleep(untilMoment: world.nextMoment())) != nil
     }
-
-    /// Whether what this one loads is loaded for it alone.
-    private var isAlone: Bool { !world.plan.sharesLoads && !hasGivenUp }
 
     /// What somebody wants to know.
     private struct Question {
@@ -111,12 +106,10 @@ final class ReaderActor: @unchecked Sendable {
                     answers.trust,
                     asked: start,
                     after: own?.commit,
-                    isAlone: isAlone,
                     by: process
                 )
             }
         } catch {
-            hasGivenUp = true
             guard !process.isDead, !world.scheduler.isOver else { return }
             world.trace { "\(process.name) is told nothing of \(question): \(error)" }
             let isLate = (error as? CacheError)?.code == .deadlineExceeded && deadline.map { $0 <= process.now } == true
@@ -159,15 +152,7 @@ final class ReaderActor: @unchecked Sendable {
                 }
                 guard let answers else { return }
                 for (key, answer) in answers.sets {
-                    world.checker.answered(
-                        key,
-                        answer,
-                        answers.trust,
-                        asked: start,
-                        after: nil,
-                        isAlone: isAlone,
-                        by: process
-                    )
+                    world.checker.answered(key, answer, answers.trust, asked: start, after: nil, by: process)
                     guard alsoFromMemory || answer.source != .near else { continue }
                     if !world.isForeign(process), !world.checker.isTrueNow(key, answer.value) {
                         world.checker.violate(

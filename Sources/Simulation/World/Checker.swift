@@ -26,7 +26,7 @@ package enum Invariant: String, CaseIterable, Sendable {
     case healthy
     /// The same within the degraded limit.
     case degraded
-    /// The same within the call, where nothing was shared: what was loaded for this lookup alone, or with a token, or past Redis.
+    /// The same within the call, where nothing was shared: with a token, or past Redis.
     case loaded
     /// A read with a token was true at some moment after that commit.
     case ownWrite = "own write"
@@ -528,16 +528,12 @@ final class Checker {
 
     // MARK: Readers
 
-    /// A lookup was answered.
-    ///
-    /// - Parameter isAlone: Whether nobody else looked anything up who could have begun a load that this one joined.
     func answered(
         _ key: DetectorWorkflowsKey,
         _ answer: CacheAnswer<[Workflow]>,
         _ trust: Trust,
         asked start: Int64,
         after commit: Commit?,
-        isAlone: Bool,
         by process: SimulatedProcess
     ) {
         answers += 1
@@ -555,8 +551,9 @@ final class Checker {
             case .near: (.healthy, age(lease, at: start))
             case .hit: trust == .healthy ? (.healthy, age(lease, at: start)) : (.degraded, age(limit, at: start))
             case .miss(.unreachable), .miss(.disabled), .miss(.behind): (.loaded, 0)
+            // Also with one reader, who may find what it had claimed and stored before, where Redis returns to an old dataset.
             case .miss:
-                commit != nil || isAlone
+                commit != nil
                     ? (.loaded, 0)
                     : trust == .healthy ? (.healthy, age(lease, at: start)) : (.degraded, age(limit, at: start))
             }

@@ -284,9 +284,6 @@ package struct SchedulePlan: Sendable {
         if hasNearCache, random.chance(oneIn: 4) { nearCount = 1 + random.below(2) }
     }
 
-    /// Whether a lookup may be given what another one, that goes on at the same time, has begun to load.
-    var sharesLoads: Bool { readerCount > 1 || lookupsAtOnce > 1 || tokens }
-
     /// Leaves as much of everything as it takes for two things to meet; what is in store for some schedules only adds to that.
     private mutating func abridge(_ random: inout SplitMix64) {
         environments = [5]
