@@ -133,8 +133,10 @@ struct RunCommand: AsyncParsableCommand {
         } catch {
             outcome = .failure(error)
         }
-        let isWell = (try? outcome.get()) ?? false
-        if !isWell, !Task.isCancelled { leave(folder, stage) }
+        switch outcome {
+        case .success(true): break
+        case .success(false), .failure: if !Task.isCancelled { leave(folder, stage) }
+        }
         await stage.destroy()
         return try outcome.get()
     }
@@ -203,8 +205,12 @@ struct RunCommand: AsyncParsableCommand {
         guard let keep else { return }
         do {
             for name in Fault.Client.allCases {
-                // One that has not been started has said nothing.
-                guard let log = try? stage.log(of: name) else { continue }
+                let log: String
+                do { log = try stage.log(of: name) } catch {
+                    // One that has not been started, for example; the others' are left all the same.
+                    say("no log of \(name.name): \(error)")
+                    continue
+                }
                 try folder.write(log, to: "\(name.name).log")
             }
             try folder.copy(to: keep)

@@ -82,12 +82,7 @@ public struct Story: Sendable {
             events.append((at: standstill.began, text: still))
             since = standstill.began - Self.leadOfUnknown
         }
-        if let key {
-            // The value read, what replaced it, and the last ones before the lookup ended.
-            let from = key.places(of: violation.answer.digest).first { key.versions[$0].sent <= lookup.ended }
-            since = from.map { key.versions[$0].sent } ?? since
-            events += commits(of: key, since: since, until: lookup.ended, &lines)
-        }
+        if let key { events += commits(of: key, from: violation.answer.digest, &since, until: lookup.ended, &lines) }
         events += reads(neighbours, around: lookup.began)
         events += faults(incidents, since: since, until: lookup.ended)
         return told(lines, events)
@@ -107,13 +102,26 @@ public struct Story: Sendable {
         var events: [Event] = [(at: difference.found, text: found)]
         var since = difference.found - Self.leadOfUnknown
         if let key {
-            let from = key.places(of: Digest(of: difference.answer)).first
-            since = from.map { key.versions[$0].sent } ?? since
-            events += commits(of: key, since: since, until: difference.found, &lines)
+            events += commits(of: key, from: Digest(of: difference.answer), &since, until: difference.found, &lines)
         }
         events += reads(neighbours, around: difference.found)
         events += faults(incidents, since: since, until: difference.found)
         return told(lines, events)
+    }
+
+    /// The value that was read, what replaced it, and the last ones before the end.
+    ///
+    /// - Parameter since: From when on a story tells; moved to when that value was sent, where it is known.
+    private func commits(
+        of key: KeyHistory,
+        from digest: Digest,
+        _ since: inout Moment,
+        until end: Moment,
+        _ lines: inout [String]
+    ) -> [Event] {
+        let from = key.places(of: digest).first { key.versions[$0].sent <= end }
+        since = from.map { key.versions[$0].sent } ?? since
+        return commits(of: key, since: since, until: end, &lines)
     }
 
     /// The shortest history that shows a transaction that was acknowledged and is not part of what survives.

@@ -198,7 +198,8 @@ struct CommitStage: Sendable {
                 try BarePostgres(conninfo(.ours)).rowCount(of: "SELECT FROM freshet.change LIMIT 1") == 0
             }
         }
-        // Where a pass has claimed a change before its hint was heard, that asks for one more, which begins 40 ms later at most.
+        // Where a pass has claimed a change before its hint was heard, that asks for one more, which begins 40 ms later at most. That
+        // none begins is told by nobody.
         try await Task.sleep(for: .milliseconds(60))
     }
 
