@@ -59,14 +59,15 @@ import Testing
         "c workflows workflow update workflow_ids={11} old_environment_ids={5} new_environment_ids={6}"
 
     /// How soon a pass is to begin when some changes have been heard of together, and what was bumped for them.
-    private func hear(_ payloads: [String]) async throws -> (urgency: HintSignal.Urgency?, bumps: [String: String]) {
+    private func hear(
+        _ payloads: [String],
+        facts: [FactRow] = [
+            FactRow(kind: "link", number1: 1, number2: 11), FactRow(kind: "environment", number1: 11, number2: 6),
+            FactRow(kind: "environment", number1: 12, number2: 5),
+        ]
+    ) async throws -> (urgency: HintSignal.Urgency?, bumps: [String: String]) {
         var heard = HeardNotifications(payloads) { _ in true }.changes
-        for place in heard.indices {
-            heard[place].facts = [
-                FactRow(kind: "link", number1: 1, number2: 11), FactRow(kind: "environment", number1: 11, number2: 6),
-                FactRow(kind: "environment", number1: 12, number2: 5),
-            ]
-        }
+        for place in heard.indices { heard[place].facts = facts }
         let ledger = HintLedger()
         let (urgencies, continuation) = AsyncStream.makeStream(of: HintSignal.Urgency.self)
         let session = Session(heard: heard, ledger: ledger, urgencies: continuation)
@@ -121,6 +122,20 @@ import Testing
     @Test(arguments: [[link], [move], [link, secondLink], [link, otherLink], [link, move]])
     func `what was bumped waits for its pass`(payloads: [String]) async throws {
         #expect(try await hear(payloads).urgency == .soon)
+    }
+
+    @Test func `changes of a few workflows that many detectors trigger are bumped as they are heard of`() async throws {
+        let workflows = (1...8).map { Int64($0) }
+        let payloads = workflows.map {
+            "\($0) workflows workflow update workflow_ids={\($0)} old_environment_ids={5} new_environment_ids={6}"
+        }
+        let facts = workflows.flatMap { workflow in
+            (1...1_000).map { FactRow(kind: "link", number1: workflow * 1_000 + $0, number2: workflow) }
+        }
+        let heard = try await hear(payloads, facts: facts)
+        #expect(heard.urgency == .soon)
+        #expect(heard.bumps.count == 8_000)
+        #expect(heard.bumps[key(3_500)] == "5,6")
     }
 
     @Test func `what concerns everything waits for nothing`() async throws {

@@ -136,6 +136,26 @@ struct HintLedgerTests {
         #expect(coverage.marks.isEmpty)
     }
 
+    @Test func `many workflows that many detectors trigger are taken apart`() throws {
+        let workflows = (1...20).map { Int64($0) }
+        func detectors(of workflow: Int64) -> [Int64] { (1...1_000).map { workflow * 1_000 + $0 } }
+        var claim = CacheClaim(emptyOf: "workflows")
+        claim.resolve(
+            workflows.map { move("\($0)", $0, from: 5, to: 6) },
+            facts: workflows.flatMap { workflow in
+                detectors(of: workflow).map { FactRow(kind: "link", number1: $0, number2: workflow) }
+            },
+            factsProblem: nil,
+            by: WorkflowRules()
+        )
+        for workflow in workflows.dropLast() {
+            bump("\(workflow)", detectors(of: workflow), HintMark(chain: 9, number: UInt64(workflow)))
+        }
+        let coverage = try #require(ledger.coverage(of: claim))
+        #expect(coverage.rest.count == 2 * 1_000)
+        #expect(coverage.rest.covers(Entity(20_001), Variant(5)))
+    }
+
     @Test func `rows that have nothing in common are taken apart from those that have`() throws {
         bump("c", [3], HintMark(chain: 9, number: 3))
         bump("a", [1, 2], HintMark(chain: 9, number: 4))

@@ -68,6 +68,11 @@ extension WorkflowRules: HintRules {
         case .detector, .entry, .namespace, nil: RowTies()
         }
     }
+
+    /// Both are looked up by the workflow.
+    package func key(of fact: FactRow) -> RowTies.Fact? {
+        (fact.kind == "link" ? fact.number2 : fact.number1).map { RowTies.Fact(kind: fact.kind, key: $0) }
+    }
 }
 
 /// One row of the journal, as the cache records it.
@@ -188,7 +193,7 @@ enum WorkflowResolver {
         if workflows.isEmpty && links.isEmpty { return scopes }
         guard let facts else { return ScopeSet([.namespace]) }
 
-        for link in links.union(facts.links) {
+        for link in facts.links {
             insert(workflows[link.workflowID] ?? [], of: link.detectorID, into: &scopes)
         }
         for link in links {
@@ -198,6 +203,8 @@ enum WorkflowResolver {
             } else if recorded.isEmpty {
                 // The workflow is nowhere to be seen, so neither is the environment that the link showed it in.
                 scopes.insert(.entity(Entity(link.detectorID)))
+            } else {
+                insert(recorded, of: link.detectorID, into: &scopes)
             }
         }
         return scopes

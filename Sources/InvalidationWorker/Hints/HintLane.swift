@@ -78,13 +78,15 @@ struct HintLane: Sendable {
     /// After so many failures in a row, some 4 s, one is worth a warning.
     private static let failuresBorne = 5
 
-    /// More hints times facts are not worth resolving one by one: this runs where replies of Redis are waited for.
-    private static let resolvedWork = 8_192
+    /// More facts than these, counted for each hint that they were looked up for, are not worth resolving one by one: this runs where
+    /// replies of Redis are waited for.
+    private static let factsResolved = 8_192
 
     /// Bumps what is heard of one cache, and returns whether that is all that it invalidates.
     private func bump(_ heard: HeardChanges) async -> Bool {
         guard let cache = caches.first(where: { $0.name == heard.cache }), let rules = cache.rules as? any HintRules,
-            let facts = heard.facts, heard.hints.count == 1 || heard.hints.count * facts.count <= Self.resolvedWork
+            let facts = heard.facts,
+            let own = rules.facts(of: heard.rows, among: facts, atMost: Self.factsResolved)
         else {
             telemetry.left(heard.hints.count)
             return false
@@ -93,8 +95,8 @@ struct HintLane: Sendable {
         let together = zip(heard.rows, tied).filter(\.1).map(\.0)
         let shared = together.isEmpty ? ScopeSet() : rules.scopes(of: together, facts: facts)
         // Where one concerns everything, that is for a claim to say.
-        let rows = zip(heard.hints, tied).map { hint, isTied in
-            (id: hint.id, scopes: isTied ? shared : rules.scopes(of: [hint.row], facts: facts))
+        let rows = zip(heard.hints, zip(tied, own)).map { hint, found in
+            (id: hint.id, scopes: found.0 ? shared : rules.scopes(of: [hint.row], facts: found.1))
         }.filter { !$0.scopes.coversNamespace }
         let left = heard.hints.count - rows.count
         telemetry.left(left)

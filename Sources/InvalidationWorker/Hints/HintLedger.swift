@@ -181,7 +181,7 @@ final class HintLedger: Sendable {
         }
         guard !known.isEmpty else { return nil }
         var coverage = HintCoverage()
-        for group in rules.independent(changes, among: facts.count) {
+        for (group, facts) in rules.independent(changes, facts) {
             let bumps = group.compactMap { $0.hint.flatMap { known[$0] } }
             let scopes = rules.scopes(of: group, facts: facts)
             // Of rows that belong together, what was bumped when all of them had been heard of.
@@ -225,15 +225,17 @@ extension HintCoverage {
 }
 
 extension HintRules {
-    /// The rows in groups, of which each invalidates by itself what it does together with the others.
+    /// The rows in groups, of which each invalidates by itself what it does together with the others, and the facts to resolve it with.
     ///
-    /// - Parameter factCount: Each group is resolved with all facts; where that would be too much work, all rows are one group.
-    fileprivate func independent(_ rows: [JournalRow], among factCount: Int) -> [[JournalRow]] {
-        guard rows.count * (factCount + 1) <= Self.separatedWork else { return [rows] }
-        let rows = zip(rows, tied(rows))
-        let together = rows.filter(\.1).map(\.0)
-        return rows.filter { !$0.1 }.map { [$0.0] } + (together.isEmpty ? [] : [together])
+    /// Where it would be too much work to resolve each by itself, all are one group.
+    fileprivate func independent(_ rows: [JournalRow], _ facts: [FactRow]) -> [([JournalRow], [FactRow])] {
+        guard let own = self.facts(of: rows, among: facts, atMost: Self.factsSeparated) else { return [(rows, facts)] }
+        let tied = tied(rows)
+        let together = zip(rows, tied).filter(\.1).map(\.0)
+        return zip(zip(rows, own), tied).filter { !$0.1 }.map { ([$0.0.0], $0.0.1) }
+            + (together.isEmpty ? [] : [(together, facts)])
     }
 
-    private static var separatedWork: Int { 65_536 }
+    /// So many facts, counted for each row that they were looked up for, take some 50 ms to resolve.
+    private static var factsSeparated: Int { 65_536 }
 }

@@ -6,6 +6,9 @@ package protocol HintRules: CacheRules {
     /// visible, so what no row of it changes has been as it is since the claim before, and each row was resolved with that. Nothing is
     /// looked up for a row that it changes itself.
     func ties(of row: JournalRow) -> RowTies
+
+    /// What a fact was looked up for; nil for what no row reads.
+    func key(of fact: FactRow) -> RowTies.Fact?
 }
 
 /// How a row hangs together with others.
@@ -21,6 +24,27 @@ package struct RowTies: Hashable, Sendable {
 }
 
 extension HintRules {
+    /// For each of some rows the facts that were looked up for it; nil where these are more than so many, all rows taken together.
+    ///
+    /// A row by itself invalidates with these what it does with all facts.
+    func facts(of rows: [JournalRow], among facts: [FactRow], atMost limit: Int) -> [[FactRow]]? {
+        guard rows.count > 1 else { return [facts] }
+        var known: [RowTies.Fact: [FactRow]] = [:]
+        for fact in facts {
+            if let key = key(of: fact) { known[key, default: []].append(fact) }
+        }
+        var count = 0
+        var own: [[FactRow]] = []
+        own.reserveCapacity(rows.count)
+        for row in rows {
+            let read = ties(of: row).reads.compactMap { known[$0] }
+            count += read.reduce(0) { $0 + $1.count }
+            if count > limit { return nil }
+            own.append(read.count == 1 ? read[0] : Array(read.joined()))
+        }
+        return own
+    }
+
     /// Which of some rows invalidate together with others of them what they do not by themselves.
     func tied(_ rows: [JournalRow]) -> [Bool] {
         guard rows.count > 1 else { return rows.map { _ in false } }

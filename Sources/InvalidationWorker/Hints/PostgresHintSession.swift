@@ -14,7 +14,7 @@ actor PostgresHintSession: HintSession {
     private static let settings = "SET plan_cache_mode = force_generic_plan;"
 
     /// Of more facts than these the claim had better take care.
-    private static let factLimit = 4_096
+    private static let factLimit = 8_192
 
     /// That of the connection, whose thread is awake when something has been heard.
     nonisolated var unownedExecutor: UnownedSerialExecutor { connection.unownedExecutor }
@@ -77,7 +77,8 @@ actor PostgresHintSession: HintSession {
         }
     }
 
-    private func facts(of rows: [JournalRow], for cache: String) async throws -> [FactRow]? {
+    /// What resolves some rows of one cache, looked up now; nil for too much, or where the cache is not attached.
+    func facts(of rows: [JournalRow], for cache: String) async throws -> [FactRow]? {
         guard let lookUp = try await lookUp(for: cache) else { return nil }
         let keys = lookUp.keys.map { key in
             Set(
