@@ -1,4 +1,5 @@
 import Keyspace
+import LocalServices
 import Postgres
 import Surroundings
 import Testing
@@ -8,24 +9,28 @@ import Testing
 
 /// The simulation's Postgres is held to a real one: random concurrent transactions and claims, led step by step on real connections
 /// and on the model, see the same, wait for each other at the same steps, end alike, notify alike, and leave the same rows, the same
-/// journal and the same marks.
+/// journal and the same marks; and what is looked up for a notification is the same.
 struct PostgresModelTests {
     private static let seeds: ClosedRange<UInt64> = 1...300
 
     @Test func `random transactions meet on the model as they meet on a real server`() async throws {
         try await Scenario.run { scenario in
             let sessions = try await PlayedSessions(scenario)
-            var (complete, sharedClaims, escalations) = (0, 0, 0)
+            var (complete, sharedClaims, escalations, collapses, lookUps) = (0, 0, 0, 0, 0)
             for seed in Self.seeds {
                 let play = Play(seed, with: sessions)
                 if try await play.run() { complete += 1 }
                 sharedClaims += play.sharedClaims
                 escalations += play.escalations
+                collapses += play.collapses
+                lookUps += play.lookUps
             }
             // Some end in deadlocks, or in two that wait for a third: whose turn it is then, chance decides.
             #expect(complete > Self.seeds.count / 2)
             #expect(sharedClaims > 0)
             #expect(escalations > 0)
+            #expect(collapses > 0)
+            #expect(lookUps > 0)
             await sessions.close()
         }
     }
@@ -38,6 +43,8 @@ private struct PlayedSessions: Sendable {
     let writers: [SteppedTransaction]
     /// Those of two workers that both take themselves for the leader.
     let claimers: [SteppedClaimer]
+    /// What looks up what hints are resolved with.
+    private let hints: PostgresHintSession
     private let listener: PostgresConnection
 
     init(_ scenario: Scenario) async throws {
@@ -47,9 +54,21 @@ private struct PlayedSessions: Sendable {
             try await SteppedTransaction(scenario),
         ]
         claimers = [
-            try await SteppedClaimer(scenario, name: "claimer 0"),
-            try await SteppedClaimer(scenario, name: "claimer 1"),
+            // One resolves whatever it finds row by row, the other as good as nothing.
+            try await SteppedClaimer(scenario, name: "claimer 0", collapseThreshold: 100_000),
+            try await SteppedClaimer(scenario, name: "claimer 1", collapseThreshold: 2),
         ]
+        hints = try await PostgresHintSession.open(
+            PostgresConfiguration(
+                connectionString: scenario.servers.postgres.connectionString(
+                    database: scenario.database,
+                    user: Servers.Roles.worker
+                )
+            ),
+            caches: [WorkflowRules()],
+            executor: nil,
+            logger: testLogger
+        )
         listener = try await scenario.connect()
         try await listener.run(script: "LISTEN freshet_change")
     }
@@ -57,7 +76,13 @@ private struct PlayedSessions: Sendable {
     func close() async {
         for writer in writers { await writer.close() }
         for claimer in claimers { await claimer.close() }
+        await hints.close()
         await listener.close()
+    }
+
+    /// What is looked up now for some rows that were told of.
+    func facts(of rows: [JournalRow]) async throws -> [FactRow] {
+        try #require(try await hints.facts(of: rows, for: "workflows"))
     }
 
     /// What has been notified since the last call.
@@ -88,14 +113,15 @@ private final class ModelledStep {
     init(
         _ request: PumpStateMachine.ClaimRequest,
         _ transaction: PostgresModel.Transaction,
-        on model: PostgresModel
+        on model: PostgresModel,
+        collapseThreshold: Int64
     ) {
         let claiming = PostgresModel.ClaimExecution(request, transaction)
         self.claiming = claiming
         perform(
             transaction,
             on: model,
-            { model.advance(claiming, collapseThreshold: SteppedClaimer.collapseThreshold) },
+            { model.advance(claiming, collapseThreshold: collapseThreshold) },
             then: {}
         )
     }
@@ -170,6 +196,10 @@ private final class Play {
     private(set) var sharedClaims = 0
     /// How many claimed rows stand for a statement that changed too much.
     private(set) var escalations = 0
+    /// How many claims resolved nothing.
+    private(set) var collapses = 0
+    /// How many facts were looked up for what was told of.
+    private(set) var lookUps = 0
 
     init(_ seed: UInt64, with sessions: PlayedSessions) {
         self.sessions = sessions
@@ -304,6 +334,16 @@ private final class Play {
         }
         let heard = try await sessions.heard().map { Self.text(ofNotification: $0) }
         try #require(heard == told, "\(history)")
+        try await compareFacts(writer.modelled.notifications.compactMap { Hint($0)?.row })
+    }
+
+    /// Holds what is looked up for rows that were told of to what the model looks up.
+    private func compareFacts(_ rows: [JournalRow]) async throws {
+        let real = try await sessions.facts(of: rows)
+        let modelled = model.facts(ofHinted: rows)
+        try #require(Set(real) == Set(modelled), "\(history)")
+        try #require(real.count == modelled.count, "\(history)")
+        lookUps += real.count
     }
 
     /// What a notification tells of a row, but for the id that nobody can foresee.
@@ -327,7 +367,8 @@ private final class Play {
         claimers[place].step = ModelledStep(
             .init(floor: claimer.floors.modelled, nextMark: mark),
             transaction,
-            on: model
+            on: model,
+            collapseThreshold: sessions.claimers[place].collapseThreshold
         )
         try await settle()
     }
@@ -402,6 +443,7 @@ private final class Play {
         try #require(changes[0] == changes[1], "\(history)")
         if real.deletedCount < real.rowCount { sharedClaims += 1 }
         escalations += changes[0].count(where: { $0.contains("escalation") })
+        if changes[0] == ["collapsed"] { collapses += 1 }
     }
 
     /// The rows of the journal that were claimed, and whether each was told of.

@@ -2,7 +2,8 @@
 // locks and those who wait for them, deadlocks, unique keys, commits that are recorded before they are visible, the triggers of
 // sql/ with what they journal, the advisory lock, LISTEN, the incarnation token.
 //
-// It is held to a real server by PostgresModelTests: the same transactions, step by step, the same waits, ends and rows.
+// It is held to a real server by PostgresModelTests: the same transactions, claims and look-ups, step by step, the same waits, ends, rows
+// and notifications. Not so what those do not play: the advisory lock, sessions that end, crashes, promotions, and tokens.
 //
 // A server never loses anything. What a crash or a promotion loses is a new server, made from a beginning of the old one's log;
 // see `init(after:losing:timeline:)`.

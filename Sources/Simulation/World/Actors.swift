@@ -20,6 +20,8 @@ final class ReaderActor: @unchecked Sendable {
     private let world: World
     let process: SimulatedProcess
     private let lookup: WorkflowLookup
+    /// Whether a lookup has ended without an answer: what it had begun to load, a later one may join.
+    private var hasGivenUp = false
 
     init(_ world: World, _ process: SimulatedProcess, _ lookup: WorkflowLookup) {
         self.world = world
@@ -42,6 +44,9 @@ final class ReaderActor: @unchecked Sendable {
     private func pause() async -> Bool {
         (try? await process.sleep(untilMoment: world.nextMoment())) != nil
     }
+
+    /// Whether what is loaded for a lookup has been loaded since it began.
+    private var isAlone: Bool { world.plan.loadsAlone && !hasGivenUp }
 
     /// What somebody wants to know.
     private struct Question {
@@ -106,10 +111,12 @@ final class ReaderActor: @unchecked Sendable {
                     answers.trust,
                     asked: start,
                     after: own?.commit,
+                    isAlone: isAlone,
                     by: process
                 )
             }
         } catch {
+            hasGivenUp = true
             guard !process.isDead, !world.scheduler.isOver else { return }
             world.trace { "\(process.name) is told nothing of \(question): \(error)" }
             let isLate = (error as? CacheError)?.code == .deadlineExceeded && deadline.map { $0 <= process.now } == true
@@ -152,7 +159,15 @@ final class ReaderActor: @unchecked Sendable {
                 }
                 guard let answers else { return }
                 for (key, answer) in answers.sets {
-                    world.checker.answered(key, answer, answers.trust, asked: start, after: nil, by: process)
+                    world.checker.answered(
+                        key,
+                        answer,
+                        answers.trust,
+                        asked: start,
+                        after: nil,
+                        isAlone: isAlone,
+                        by: process
+                    )
                     guard alsoFromMemory || answer.source != .near else { continue }
                     if !world.isForeign(process), !world.checker.isTrueNow(key, answer.value) {
                         world.checker.violate(

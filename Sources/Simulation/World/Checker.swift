@@ -26,7 +26,7 @@ package enum Invariant: String, CaseIterable, Sendable {
     case healthy
     /// The same within the degraded limit.
     case degraded
-    /// The same within the call, where nothing was shared: with a token, or past Redis.
+    /// The same within the call, where nothing was shared: what was loaded for this lookup alone, or with a token, or past Redis.
     case loaded
     /// A read with a token was true at some moment after that commit.
     case ownWrite = "own write"
@@ -528,12 +528,16 @@ final class Checker {
 
     // MARK: Readers
 
+    /// A lookup was answered.
+    ///
+    /// - Parameter isAlone: Whether what was loaded for it was loaded for it alone.
     func answered(
         _ key: DetectorWorkflowsKey,
         _ answer: CacheAnswer<[Workflow]>,
         _ trust: Trust,
         asked start: Int64,
         after commit: Commit?,
+        isAlone: Bool,
         by process: SimulatedProcess
     ) {
         answers += 1
@@ -551,9 +555,8 @@ final class Checker {
             case .near: (.healthy, age(lease, at: start))
             case .hit: trust == .healthy ? (.healthy, age(lease, at: start)) : (.degraded, age(limit, at: start))
             case .miss(.unreachable), .miss(.disabled), .miss(.behind): (.loaded, 0)
-            // Also with one reader, who may find what it had claimed and stored before, where Redis returns to an old dataset.
             case .miss:
-                commit != nil
+                commit != nil || isAlone
                     ? (.loaded, 0)
                     : trust == .healthy ? (.healthy, age(lease, at: start)) : (.degraded, age(limit, at: start))
             }

@@ -284,6 +284,10 @@ package struct SchedulePlan: Sendable {
         if hasNearCache, random.chance(oneIn: 4) { nearCount = 1 + random.below(2) }
     }
 
+    /// Whether what is loaded is loaded for one lookup alone, as long as none is given up: no other goes on meanwhile, and nobody waits for
+    /// what is claimed already, which may be his own claim in a dataset that Redis has returned to.
+    var loadsAlone: Bool { readerCount == 1 && lookupsAtOnce == 1 && !tokens && !sharingWaits }
+
     /// Leaves as much of everything as it takes for two things to meet; what is in store for some schedules only adds to that.
     private mutating func abridge(_ random: inout SplitMix64) {
         environments = [5]

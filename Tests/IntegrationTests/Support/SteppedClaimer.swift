@@ -8,8 +8,8 @@ import Synchronization
 ///
 /// A step that must wait for another session is left waiting.
 final class SteppedClaimer: Sendable {
-    /// More rows than any test journals: every claim is resolved row by row.
-    static let collapseThreshold: Int64 = 100_000
+    /// Of more rows than this nothing is resolved.
+    let collapseThreshold: Int64
 
     private let journal: Journal
     /// Looks at what the session is waiting for.
@@ -22,7 +22,7 @@ final class SteppedClaimer: Sendable {
     private enum Place { case done }
 
     /// Opens a session under a name that no other has in the database.
-    init(_ scenario: Scenario, name: String) async throws {
+    init(_ scenario: Scenario, name: String, collapseThreshold: Int64) async throws {
         let address = scenario.servers.postgres
         journal = try await Journal.open(
             PostgresConfiguration(
@@ -30,9 +30,10 @@ final class SteppedClaimer: Sendable {
                 applicationName: name
             ),
             caches: [WorkflowRules()],
-            collapseThreshold: Self.collapseThreshold,
+            collapseThreshold: collapseThreshold,
             logger: testLogger
         )
+        self.collapseThreshold = collapseThreshold
         observer = scenario.admin
         self.name = name
     }
