@@ -152,6 +152,7 @@ extension AuditFinding {
     /// The evidence, for a log: the rows by their ids, because they may be long and hold what is nobody's business there.
     var metadata: Logger.Metadata {
         let journal = journal?.changes.map { "\($0.id):\($0.subject) \($0.operation) \($0.keys)" } ?? []
+        let now = [generations.namespace, generations.entity, generations.variant].map { $0?.description ?? "-" }
         let passes = passes.map { pass in
             pass.report.changes.map { "\($0.subject) \($0.operation)" }.joined(separator: ", ")
         }
@@ -160,6 +161,7 @@ extension AuditFinding {
             "key": "\(key)",
             "variant": "\(name.variant)",
             "stamp": "\(stamp.text)",
+            "generations": "\(now.joined(separator: " "))",
             "cached": "\(cached.map(\.id))",
             "database": "\(database.map { "\($0.map(\.id))" } ?? "unknown")",
             "difference": "\(difference?.text ?? "unknown")",

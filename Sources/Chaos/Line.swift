@@ -2,7 +2,7 @@
 //
 // It knows no protocol. States: open; held, when nothing passes and what was sent meanwhile arrives late, as after a partition that
 // heals; silent, when what is sent is lost while both sides still believe in the connection. A connection that has lost
-// something is of no use, so it is cut when the line opens again, as TCP would give it up. Where no server is meant to be, because a
+// something is of no use, so it lets nothing pass any more and is cut when the line opens again, as TCP would give it up. Where no server is meant to be, because a
 // standby is being promoted, connections are refused.
 
 import NIOCore
@@ -132,6 +132,7 @@ private final class Relay: ChannelInboundHandler {
 
     private let peer: any Channel
     private let line: Line
+    private var hasLost = false
 
     init(peer: any Channel, line: Line) {
         self.peer = peer
@@ -139,7 +140,9 @@ private final class Relay: ChannelInboundHandler {
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        if line.state != .silent { peer.writeAndFlush(unwrapInboundIn(data), promise: nil) }
+        if line.state == .silent { hasLost = true }
+        // What comes behind a loss would be taken for what was lost.
+        if !hasLost { peer.writeAndFlush(unwrapInboundIn(data), promise: nil) }
     }
 
     func channelInactive(context: ChannelHandlerContext) {

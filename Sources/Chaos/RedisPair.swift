@@ -13,6 +13,10 @@ actor RedisPair {
     private var snapshot: String
     /// The steps of the clock so far.
     private(set) var steps: [Bounds.ClockStep] = []
+    /// How many keys were evicted while memory was short.
+    private(set) var evictedKeys = 0
+    /// How many commands were refused while memory was full.
+    private(set) var refusedCommands = 0
 
     private static let options = ["maxmemory-samples": "5", "enable-protected-configs": "yes"]
 
@@ -81,9 +85,9 @@ actor RedisPair {
         case .redisFlushed:
             try await primary.command("FLUSHALL")
         case .redisEvicts:
-            try await limitMemory("allkeys-random", for: duration)
+            evictedKeys += try await primary.limitMemory(policy: "allkeys-random", for: duration).evictedKeys
         case .redisFull:
-            try await limitMemory("noeviction", for: duration)
+            refusedCommands += try await primary.limitMemory(policy: "noeviction", for: duration).refusedCommands
         case .redisDiskFull:
             try await failSaving(for: duration)
         case .redisPromoted:
@@ -113,16 +117,6 @@ actor RedisPair {
         if fault != .redisRestored, fault != .redisKilled, fault != .redisFlushed {
             snapshot = try await primary.saveSnapshot()
         }
-    }
-
-    private func limitMemory(_ policy: String, for duration: Duration) async throws {
-        let memory = try await primary.command("INFO", "memory").split(whereSeparator: \.isNewline)
-        let used = memory.lazy.filter { $0.hasPrefix("used_memory:") }.compactMap { Int($0.dropFirst(12)) }.first ?? 0
-        try await primary.command("CONFIG", "SET", "maxmemory-policy", policy)
-        try await primary.command("CONFIG", "SET", "maxmemory", "\(used - 4_096)")
-        try await Task.sleep(for: duration)
-        try await primary.command("CONFIG", "SET", "maxmemory", "0")
-        try await primary.command("CONFIG", "SET", "maxmemory-policy", "noeviction")
     }
 
     /// Lets every snapshot fail, as on a full disk, until the server refuses writes (MISCONF).

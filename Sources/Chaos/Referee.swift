@@ -16,7 +16,7 @@ struct Referee {
 
         /// The time from then on, in which nobody writes any more.
         func standstill(until end: Moment) -> Standstill {
-            Standstill(began: readAt, ended: end, values: values)
+            Standstill(began: readAt, ended: end, values: values, isLast: true)
         }
     }
 

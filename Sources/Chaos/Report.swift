@@ -9,6 +9,9 @@ struct Report {
     var cached: Comparison
     /// What the standstills of the arena have shown, but for the last one, at the end.
     var arena: ArenaFindings.Sums
+    /// How many keys Redis evicted, and commands it refused, for want of memory.
+    var evictedKeys: Int
+    var refusedCommands: Int
     var lease: Duration
     var degradedAge: Duration
 
@@ -21,6 +24,9 @@ struct Report {
         checker.tally.violations.isEmpty && checker.history.lost.isEmpty && differences.isEmpty && untried.isEmpty
     }
 
+    /// As long a run has many standstills.
+    private static let long = Duration.seconds(300)
+
     /// What a run has to have seen to say anything, and has not.
     private var untried: [String] {
         let tally = checker.tally
@@ -30,7 +36,13 @@ struct Report {
         if tally.withToken == 0 { untried.append("with a token") }
         if checker.history.tally.acknowledged == 0 { untried.append("acknowledged transactions") }
         if arena.compared == 0 { untried.append("cached in a standstill") }
-        untried += [Lookup.Source.hit, .near].filter { tally.atStandstill[$0] == nil }.map { "\($0) in a standstill" }
+        // Those of a brief run may all be broken off but for the last, which nothing breaks.
+        untried += [Lookup.Source.hit, .near].filter { source in
+            tally.atStandstill[source] == nil && (lasted >= Self.long || tally.atLastStandstill[source] == nil)
+        }.map { "\($0) in a standstill" }
+        // One may meet an empty Redis, or nobody who writes.
+        if incidents[Fault.redisEvicts.kind] ?? 0 >= 3, evictedKeys == 0 { untried.append("evicted") }
+        if incidents[Fault.redisFull.kind] ?? 0 >= 3, refusedCommands == 0 { untried.append("refused by a full Redis") }
         if cached.left.isEmpty { untried.append("cached at the end by readers") }
         return untried
     }
@@ -40,7 +52,9 @@ struct Report {
         let commits = checker.history.tally
         func count(_ trust: Lookup.Trust) -> String { "\(trust) \(tally.byTrust[trust] ?? 0)" }
         func origin(_ source: Lookup.Source) -> String { "\(source) \(tally.bySource[source] ?? 0)" }
-        func still(_ source: Lookup.Source) -> String { "\(source) \(tally.atStandstill[source] ?? 0)" }
+        func still(_ tally: [Lookup.Source: Int]) -> String {
+            Lookup.Source.allCases.map { "\($0) \(tally[$0] ?? 0)" }.joined(separator: ", ")
+        }
         func worst(_ trust: Lookup.Trust) -> String { (tally.worst[trust] ?? .zero).inSeconds }
         let kinds = incidents.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }
         var lines = [
@@ -52,11 +66,13 @@ struct Report {
             "answers checked \(tally.answers): \(Lookup.Trust.allCases.map(count).joined(separator: ", "))",
             "came from: \(Lookup.Source.allCases.map(origin).joined(separator: ", ")); with a token \(tally.withToken)",
             "worst staleness: healthy \(worst(.healthy)) s of \(lease.inSeconds) s, degraded \(worst(.degraded)) s of "
-                + "\(degradedAge.inSeconds) s, loaded without Redis \(worst(.unreachable)) s",
+                + "\(degradedAge.inSeconds) s",
             "older, and excused by a clock that was set back: \(tally.excused), the worst \(tally.worstExcused.inSeconds) s",
             "standstills of the arena \(arena.standstills.count), and \(arena.brokenOff) that a fault broke off: "
                 + "\(arena.compared) cached sets compared with the database, \(arena.differences.count) differ",
-            "answers held against a standstill: \(Lookup.Source.allCases.map(still).joined(separator: ", "))",
+            "answers held against a standstill: \(still(tally.atStandstill)); against the last, when nothing was broken "
+                + "any more: \(still(tally.atLastStandstill))",
+            "for want of memory Redis evicted \(evictedKeys) keys, and refused \(refusedCommands) commands",
             "at the end: \(cached.left.count) cached sets that readers had left compared with the database, and "
                 + "\(cached.refilled.count) that were filled since; \(cached.differences.count) differ",
         ]

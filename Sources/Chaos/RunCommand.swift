@@ -185,6 +185,8 @@ struct RunCommand: AsyncParsableCommand {
             checker: checker,
             cached: cached,
             arena: arena,
+            evictedKeys: await stage.redis.evictedKeys,
+            refusedCommands: await stage.redis.refusedCommands,
             lease: .seconds(leaseSeconds),
             degradedAge: .seconds(degradedSeconds)
         )

@@ -59,8 +59,10 @@ public struct HistoryChecker: Sendable {
         public var excused = 0
         /// The same as `worst`, of those.
         public var worstExcused = Duration.zero
-        /// Answers of sets without a history that were held against a standstill, by where they came from.
+        /// Answers of sets without a history that were held against a standstill, by where they came from; but for the last one.
         public var atStandstill: [Lookup.Source: Int] = [:]
+        /// The same of the last one, when nothing was broken any more.
+        public var atLastStandstill: [Lookup.Source: Int] = [:]
         /// By kind.
         public var violations: [Violation.Kind: Int] = [:]
     }
@@ -128,7 +130,11 @@ public struct HistoryChecker: Sendable {
         by reader: String
     ) {
         guard floor >= standstill.began else { return }
-        tally.atStandstill[answer.source, default: 0] += 1
+        if standstill.isLast {
+            tally.atLastStandstill[answer.source, default: 0] += 1
+        } else {
+            tally.atStandstill[answer.source, default: 0] += 1
+        }
         guard answer.digest != Digest(of: standstill.value(of: answer.key)) else { return }
         report(
             Violation(

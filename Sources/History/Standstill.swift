@@ -8,12 +8,15 @@ public struct Standstill: Hashable, Sendable {
     public var ended: Moment
     /// The sets that were not empty, as text.
     public var values: [HistoryKey: String]
+    /// Whether it is the last: nothing was broken any more.
+    public var isLast: Bool
 
     /// A standstill.
-    public init(began: Moment, ended: Moment, values: [HistoryKey: String]) {
+    public init(began: Moment, ended: Moment, values: [HistoryKey: String], isLast: Bool = false) {
         self.began = began
         self.ended = ended
         self.values = values
+        self.isLast = isLast
     }
 
     /// A set, as text.

@@ -407,6 +407,48 @@ public final class LocalRedis: Sendable {
         try await command("CONFIG", "SET", "dir", folder.path)
     }
 
+    /// Keeps the server at the limit of its memory for a time: it evicts, or with the policy `noeviction` refuses to write (OOM).
+    ///
+    /// What connections take counts as well, and they come and go. So the limit is lowered whenever it has not been felt.
+    ///
+    /// - Returns: How many keys were evicted, and commands refused, meanwhile.
+    @discardableResult
+    public func limitMemory(
+        policy: String,
+        for duration: Duration
+    ) async throws -> (evictedKeys: Int, refusedCommands: Int) {
+        let end = ContinuousClock.now + duration
+        let before = try await figures()
+        var last = before
+        try await command("CONFIG", "SET", "maxmemory-policy", policy)
+        while true {
+            let now = try await figures()
+            if now.evictedKeys == last.evictedKeys, now.refusedCommands == last.refusedCommands {
+                try await command("CONFIG", "SET", "maxmemory", "\(max(1, now.usedBytes - Self.overshoot))")
+            }
+            last = now
+            let left = end - ContinuousClock.now
+            guard left > .zero else { break }
+            try await Task.sleep(for: min(left, .milliseconds(100)))
+        }
+        let after = try await figures()
+        try await command("CONFIG", "SET", "maxmemory", "0")
+        try await command("CONFIG", "SET", "maxmemory-policy", "noeviction")
+        return (after.evictedKeys - before.evictedKeys, after.refusedCommands - before.refusedCommands)
+    }
+
+    /// More than the connection takes that asks what is used, in bytes.
+    private static let overshoot = 98_304
+
+    /// What the server says of its memory, and of what it did for want of it.
+    private func figures() async throws -> (usedBytes: Int, evictedKeys: Int, refusedCommands: Int) {
+        let lines = try await command("INFO", "everything").split(whereSeparator: \.isNewline)
+        func figure(_ name: String) -> Int {
+            lines.lazy.filter { $0.hasPrefix(name) }.compactMap { Int($0.dropFirst(name.count)) }.first ?? 0
+        }
+        return (figure("used_memory:"), figure("evicted_keys:"), figure("errorstat_OOM:count="))
+    }
+
     /// Makes this server a replica of another, in place, and waits until it has the other's data; nil makes it a primary.
     ///
     /// Clients of this server stay connected. The other one needs a TCP port without TLS.

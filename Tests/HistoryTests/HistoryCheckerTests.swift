@@ -206,6 +206,21 @@ import Testing
         return checker.tally.atStandstill == [source: 1] ? checker.violations.map(\.kind) : nil
     }
 
+    @Test func `what is answered when nothing is broken any more is counted apart`() throws {
+        let standstills = [(100.0, false), (200.0, true)].map {
+            Standstill(began: at($0.0), ended: at($0.0 + 10), values: [MadeHistory.arena: "a"], isLast: $0.1)
+        }
+        var checker = try Self.three.checker(head: 3, standstills: standstills)
+        for (began, value) in [(105.0, "a"), (205, "a"), (206, "b")] {
+            let answer = Lookup.Answer(key: MadeHistory.arena, source: .hit, digest: Digest(of: value))
+            let lookup = Lookup(began: at(began), ended: at(began), trust: .healthy, answers: [answer])
+            checker.check(lookup, by: "reader")
+        }
+        #expect(checker.tally.atStandstill == [.hit: 1])
+        #expect(checker.tally.atLastStandstill == [.hit: 2])
+        #expect(checker.violations.map(\.kind) == [.unequal])
+    }
+
     @Test func `what is answered while nobody writes is what stands still`() throws {
         #expect(try violations("a", began: 105) == [])
         #expect(try violations("b", began: 105) == [.unequal])

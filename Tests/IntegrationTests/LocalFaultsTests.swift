@@ -61,6 +61,37 @@ import Testing
         await server.destroy()
     }
 
+    @Test func `a Redis that is short of memory evicts, and one that is full refuses writes`() async throws {
+        let server = try await LocalRedis.start()
+        let writing = Task {
+            var refused = 0
+            for number in 0... {
+                guard !Task.isCancelled else { break }
+                do {
+                    try await server.command("SET", "key \(number % 500)", String(repeating: "x", count: 1_000))
+                } catch let error as LocalServiceError where error.message.contains("OOM") {
+                    refused += 1
+                } catch {
+                    // One that is cancelled under way fails.
+                    guard Task.isCancelled else { throw error }
+                }
+            }
+            return refused
+        }
+        _ = try await eventually("enough to evict") {
+            try await Int(server.command("DBSIZE")) ?? 0 >= 200 ? true : nil
+        }
+        let evicting = try await server.limitMemory(policy: "allkeys-random", for: .seconds(1))
+        #expect(evicting.evictedKeys > 0)
+        let full = try await server.limitMemory(policy: "noeviction", for: .seconds(1))
+        #expect(full.evictedKeys == 0)
+        #expect(full.refusedCommands > 0)
+        try await server.command("SET", "afterwards", "1")
+        writing.cancel()
+        #expect(try await writing.value >= full.refusedCommands)
+        await server.destroy()
+    }
+
     @Test func `the clock of a Redis is set`() async throws {
         let clock = try #require(try await SteppableClock.make(), "no C compiler, though Swift brings one")
         let server = try await LocalRedis.start(environment: clock.environment)
