@@ -48,8 +48,8 @@ struct ReplayTests {
     /// 58272: two servers that went on from one log gave different changes the same hint.
     /// 1069862: who took over a load stored it under the stamp of one read and the Postgres of another.
     ///
-    /// Where the simulation has changed since, a seed may lead elsewhere; for those that did another has been found, 311 for one. What was
-    /// wrong at the end of 10036284, the test of the switches below looks at.
+    /// Where the simulation has changed since, a seed may lead elsewhere; for those that did another has been found, 311 for one. What
+    /// was wrong at the end of 10036284, the test of the switches below looks at.
     @Test(arguments: [311, 10_677, 58_272, 184_385, 1_069_862])
     func `a seed that broke an invariant once breaks none any more`(seed: Int) async throws {
         #expect(try await history(ofSeed: seed).contains("seed \(seed) breaks nothing"))
