@@ -65,7 +65,7 @@ struct ReplayTests {
     }
 
     /// A head that changes hands kept the snapshot of the Postgres before, and a token of the new one passed for applied.
-    @Test func `a schedule that the library broke once breaks with what was wrong, and without it no more`() async throws {
+    @Test func `what a schedule has found breaks it still, and without that it breaks no more`() async throws {
         let flaw = ["--flaw", "snapshot-outlives-its-postgres"]
         #expect(try await history(ofSeed: 15_993, flaw).contains("seed 15993 breaks own write"))
         #expect(try await history(ofSeed: 15_993).contains("seed 15993 breaks nothing"))
