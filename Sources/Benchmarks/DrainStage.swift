@@ -41,7 +41,9 @@ struct DrainStage: Sendable {
             redisPath: redisPath,
             // Vacuum comes when it is asked to, except where it shall come by itself, and then soon.
             settings: ["autovacuum": "off", "autovacuum_naptime": "1s", "log_line_prefix": "%a|%i|"],
-            tables: "INSERT INTO workflow_engine_detector (id) SELECT generate_series(1, \(detectorCount));"
+            tables: "INSERT INTO workflow_engine_detector (id) SELECT generate_series(1, \(detectorCount));",
+            // What it adds to its history it does behind its passes: nobody could tell when it may be stopped.
+            options: FreshetProgram.forgets
         )
         let name = "freshet-drain-\(UInt64.random(in: .min ... .max))"
         let folder = FileManager.default.temporaryDirectory.appending(path: name).path
@@ -205,7 +207,7 @@ struct DrainStage: Sendable {
                 """
             )
         }
-        let before = try await onThread { try BareRedis(.unix(path: stage.redisPath)).text("HGET", head, "gen") }
+        let before = try await namespaceGeneration()
         let drain = try await timed(side, collapses: collapses)
         try await hold(side, collapses: collapses)
         try await onThread {
@@ -285,6 +287,12 @@ struct DrainStage: Sendable {
                 usleep(200)
             }
         }
+    }
+
+    /// The generation of the namespace: another one once more was pending than is resolved one by one.
+    func namespaceGeneration() async throws -> String {
+        let head = stage.namespace.headKey(bucket: 0)
+        return try await onThread { try BareRedis(.unix(path: stage.redisPath)).text("HGET", head, "gen") }
     }
 
     // MARK: Claims

@@ -26,11 +26,16 @@ enum FreshetProgram {
         await migration.destroy()
     }
 
-    /// A worker that leads.
-    static func worker(conninfo: String, redis: String) async throws -> LocalProgram {
-        let worker = try program([
-            "run", "--postgres", conninfo, "--redis", redis, "--http", "off", "--change-history", "0",
-        ])
+    /// That a worker answers over HTTP and counts metrics, as it does unless told otherwise: at a port of its own.
+    static let answers = ["--http", "127.0.0.1:0"]
+    /// That a worker keeps no history of changes in Redis.
+    static let forgets = ["--change-history", "0"]
+
+    /// A worker that leads, with the settings that it has by itself.
+    ///
+    /// - Parameter options: Others.
+    static func worker(conninfo: String, redis: String, options: [String] = []) async throws -> LocalProgram {
+        let worker = try program(["run", "--postgres", conninfo, "--redis", redis] + answers + options)
         do {
             try await worker.start()
             try await until("the worker to lead") { try worker.log().contains("Leading") }

@@ -16,11 +16,13 @@ struct WorkerStage: Sendable {
     ///   - prefix: Of the keys in Redis.
     ///   - settings: Of Postgres, over those that make it durable and keep checkpoints out of what is measured.
     ///   - tables: SQL that fills the tables.
+    ///   - options: Of the worker, where it shall not do as it does by itself.
     static func set(
         prefix: String,
         redisPath: String,
         settings: [String: String] = [:],
-        tables: String
+        tables: String,
+        options: [String] = []
     ) async throws -> WorkerStage {
         // As in production: a commit is on disk when it is acknowledged. Room enough that no checkpoint falls into one side's turn.
         let durable = [
@@ -42,8 +44,8 @@ struct WorkerStage: Sendable {
                 executable: FreshetProgram.path(of: "freshet"),
                 arguments: [
                     "run", "--postgres", "\(conninfo) application_name=\(workerName) options='-c log_duration=on'",
-                    "--redis", redis, "--prefix", prefix, "--http", "off", "--change-history", "0",
-                ]
+                    "--redis", redis, "--prefix", prefix,
+                ] + FreshetProgram.answers + options
             )
             let stage = WorkerStage(
                 postgres: postgres,

@@ -236,8 +236,10 @@ int main(int count, char **arguments) {
         snprintf(head.key, sizeof head.key, "%.*s", (int)strlen(arguments[3]) - 1, arguments[3]);
         snprintf(head.told, sizeof head.told, "%s.gen", head.key);
     } else {
-        // As the worker: the journal is nearly always empty, and its index is what finds that out.
+        // As the worker: the journal is nearly always empty, and its index is what finds that out. And nobody waits for the disk: what a
+        // crash brings back is drained again.
         run(postgres, "SET enable_seqscan = off");
+        run(postgres, "SET synchronous_commit = off");
     }
     PQclear(expected(postgres, PQprepare(postgres, "claim", claim, 0, NULL), PGRES_COMMAND_OK));
     run(postgres, "LISTEN freshet_change");

@@ -8,7 +8,7 @@ import Testing
     private func reading(_ count: Int, at seconds: Int) -> StatementCounter.Reading {
         StatementCounter.Reading(
             moment: start + .seconds(seconds),
-            count: StatementCount(ofReaders: count, ofWorker: 2 * count, ofWriters: 3 * count)
+            count: StatementCount(ofReaders: count, ofWorker: 2 * count, ofWriters: 3 * count, nested: 4 * count)
         )
     }
 
@@ -27,7 +27,7 @@ import Testing
         #expect(outcome.times == [4, 5, 6, 7, 8, 9, 10, 11])
         #expect(outcome.lookupCount == 8 && outcome.hitCount == 4)
         #expect(outcome.seconds == 8 && outcome.lookupsPerSecond == 1)
-        #expect(outcome.statements == StatementCount(ofReaders: 6, ofWorker: 12, ofWriters: 18))
+        #expect(outcome.statements == StatementCount(ofReaders: 6, ofWorker: 12, ofWriters: 18, nested: 24))
         #expect(outcome.staleness == [.zero, .seconds(1)])
     }
 }

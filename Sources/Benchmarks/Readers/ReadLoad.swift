@@ -8,7 +8,7 @@ import Surroundings
 /// looked up and those whose workflows change are drawn from the same distribution.
 struct ReadLoad: Sendable {
     static let lookupsPerSecond = 1_000
-    static let length: Duration = .seconds(10)
+    static let length: Duration = .seconds(20)
     /// One change in so many is one that the application's own code does not see: a script, a migration, somebody's fix.
     ///
     /// It changes all workflows of a group in one statement.

@@ -5,7 +5,7 @@ import Postgres
 
 /// The servers of the readers' benchmark: a durable Postgres with the rows of the installation and our triggers, and the worker.
 ///
-/// Postgres itself counts the statements that reach it, by role.
+/// Postgres itself counts the statements that it is sent, by role, and those within triggers; not BEGIN and COMMIT.
 struct ReadersStage: Sendable {
     private static let database = "readers"
 
@@ -21,7 +21,8 @@ struct ReadersStage: Sendable {
     static func set(redisPath: String) async throws -> ReadersStage {
         let postgres = try await LocalPostgres.start(settings: [
             "fsync": "on", "full_page_writes": "on", "shared_buffers": "128MB", "max_wal_size": "1GB",
-            "shared_preload_libraries": "pg_stat_statements", "pg_stat_statements.track_utility": "off",
+            "shared_preload_libraries": "pg_stat_statements", "pg_stat_statements.track": "all",
+            "pg_stat_statements.track_utility": "off",
         ])
         do {
             let redis = "unix://\(redisPath)"

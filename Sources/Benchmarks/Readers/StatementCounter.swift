@@ -1,6 +1,6 @@
 import Postgres
 
-/// How many statements Postgres was sent.
+/// How many statements Postgres was sent, and executed within others.
 struct StatementCount: Hashable, Sendable {
     /// By readers, to load what they look up.
     var ofReaders = 0
@@ -8,13 +8,16 @@ struct StatementCount: Hashable, Sendable {
     var ofWorker = 0
     /// By writers who look for what to delete after a change; the changes themselves are not counted.
     var ofWriters = 0
+    /// Of triggers and other functions, within those that were sent.
+    var nested = 0
 
     /// Those that came after the others were counted.
     static func - (later: StatementCount, earlier: StatementCount) -> StatementCount {
         StatementCount(
             ofReaders: later.ofReaders - earlier.ofReaders,
             ofWorker: later.ofWorker - earlier.ofWorker,
-            ofWriters: later.ofWriters - earlier.ofWriters
+            ofWriters: later.ofWriters - earlier.ofWriters,
+            nested: later.nested - earlier.nested
         )
     }
 }
@@ -38,9 +41,11 @@ struct StatementCounter: Sendable {
         typealias Role = ReadersStage.Role
         let found = try await connection.query(
             """
-            SELECT coalesce(sum(calls) FILTER (WHERE rolname = '\(Role.reader.rawValue)'), 0)::bigint,
-                coalesce(sum(calls) FILTER (WHERE rolname = '\(Role.worker.rawValue)'), 0)::bigint,
-                coalesce(sum(calls) FILTER (WHERE rolname = '\(Role.writer.rawValue)' AND query LIKE 'SELECT%'), 0)::bigint
+            SELECT coalesce(sum(calls) FILTER (WHERE toplevel AND rolname = '\(Role.reader.rawValue)'), 0)::bigint,
+                coalesce(sum(calls) FILTER (WHERE toplevel AND rolname = '\(Role.worker.rawValue)'), 0)::bigint,
+                coalesce(sum(calls) FILTER (
+                    WHERE toplevel AND rolname = '\(Role.writer.rawValue)' AND query LIKE 'SELECT%'), 0)::bigint,
+                coalesce(sum(calls) FILTER (WHERE NOT toplevel), 0)::bigint
             FROM pg_stat_statements JOIN pg_roles ON pg_roles.oid = userid
             """
         )
@@ -49,7 +54,8 @@ struct StatementCounter: Sendable {
         let count = StatementCount(
             ofReaders: Int(try found.requiredInt64(0, 0)),
             ofWorker: Int(try found.requiredInt64(0, 1)),
-            ofWriters: Int(try found.requiredInt64(0, 2))
+            ofWriters: Int(try found.requiredInt64(0, 2)),
+            nested: Int(try found.requiredInt64(0, 3))
         )
         return Reading(moment: moment, count: count)
     }

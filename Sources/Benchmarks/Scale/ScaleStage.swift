@@ -48,7 +48,12 @@ struct ScaleStage: Sendable {
         let conninfo = postgres.connectionString(database: database)
         let url = "unix://\(redis.socketPath)"
         try await FreshetProgram.migrate(conninfo: conninfo, redis: url)
-        let worker = try await FreshetProgram.worker(conninfo: conninfo, redis: url)
+        // The history of changes takes some memory of Redis, which is bounded, and nothing of a detector.
+        let worker = try await FreshetProgram.worker(
+            conninfo: conninfo,
+            redis: url,
+            options: FreshetProgram.forgets
+        )
         let stage = ScaleStage(size: size, postgres: postgres, redis: redis, worker: worker, database: database)
         do {
             let bare = try BareRedis(stage.transport)
